@@ -1,0 +1,53 @@
+/**
+ * The models and the training recipe that `pretrain` and `demo` share, in one place.
+ * @module
+ */
+import { normalise, type Transform } from "../../data/mod.ts";
+import type { MoeVitOptions, VitOptions } from "../../models/mod.ts";
+
+/** The dense ViT: 28 x 28 grey images, 49 patches of 4 x 4, mean over the tokens. 0.3 million parameters. */
+export const DENSE: VitOptions = {
+  imgSize: 28,
+  patchSize: 4,
+  inChans: 1,
+  numClasses: 10,
+  embedDim: 64,
+  depth: 6,
+  numHeads: 4,
+  globalPool: "avg",
+  classToken: false,
+  weightInit: "torch",
+};
+
+/** The same with a dual-path SpheroMoE in the last three blocks: 8 core and 16 universal experts, a slot each. */
+export const MOE: MoeVitOptions = {
+  ...DENSE,
+  moeLayers: [3, 4, 5],
+  coreExperts: 8,
+  univExperts: 16,
+  univFactor: 1 / 4,
+  slotLayernorm: true,
+};
+
+/** How both are trained: AdamW, warm-up, then half a cosine to zero. */
+export const TRAINING = {
+  batchSize: 64,
+  lr: 3e-3,
+  weightDecay: 0.05,
+  labelSmoothing: 0.1,
+  /** Share of the steps in which the rate rises. */
+  warmup: 0.1,
+  /** Norm over all gradients above which they are scaled down. */
+  maxGradNorm: 5,
+} as const;
+
+/** Mean and standard deviation of MNIST's training pixels; kept the same for clothes. */
+const NORMALISE: Transform = normalise(0.1307, 0.3081);
+
+/** All images, in training and evaluation: normalised, nothing else. In so few steps augmentation only slows learning. */
+export const PLAIN: Transform = NORMALISE;
+
+/** How many passes over how many digits: 20 over 500 as in the demo, fewer over more so that it ends in time. */
+export function epochsFor(digits: number): number {
+  return digits <= 1000 ? 20 : 12;
+}

@@ -1,0 +1,172 @@
+/**
+ * The demo's report: one HTML file with the comparison, the learning curves, the mistakes and the routing.
+ * @module
+ */
+import { bitmapUri, escapeHtml, page } from "../report/html.ts";
+import { lineChart, type Series } from "../report/line_chart.ts";
+import { duration } from "../progress.ts";
+import type { DemoRecord, ImageRouting, LayerRouting, RunRecord } from "./record.ts";
+
+const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
+
+/** Draws the report of a record. */
+export function demoReport(record: DemoRecord): string {
+  const { recycled, scratch, data } = record;
+  const gap = 100 * (recycled.accuracy - scratch.accuracy);
+  const steps = recycled.losses.length;
+  return page(
+    "wgrad demo: recycling a dense ViT",
+    `<h1>A dense ViT, recycled into a mixture of experts, learns digits from ${data.train} images</h1>
+<p>Both models are the same dual-path SpheroMoE ViT, trained on the same ${data.train} handwritten digits with the same
+${steps} steps, schedule and augmentation. One starts from a dense ViT that has only ever seen clothes (Fashion-MNIST),
+its MLPs recycled into experts; the other starts from random weights.</p>
+<div class="row">
+<div class="big">Recycled<b class="a">${
+      percent(recycled.accuracy)
+    }</b>of ${data.heldOut} held-out digits</div>
+<div class="big">From scratch<b class="b">${percent(scratch.accuracy)}</b>of the same digits</div>
+<div class="big">Difference<b>${gap >= 0 ? "+" : "−"}${
+      Math.abs(gap).toFixed(1)
+    }</b>percentage points</div>
+</div>
+<h2>Learning curves</h2>
+<div class="row"><div>${accuracyChart(record)}</div><div>${lossChart(record)}</div></div>
+<p class="soft">Left: along the way, measured on a part of the held-out digits (the last point: on all of them).
+Right: loss of each batch (pale) and its running mean; label smoothing keeps it above zero.</p>
+<h2>What is mistaken for what</h2>
+<div class="row">${confusion("Recycled", "a", recycled)}${
+      confusion("From scratch", "b", scratch)
+    }</div>
+<p class="soft">Rows: the true digit. Columns: the answer. Darker: a larger share of the row.</p>
+<h2>Which patches feed which expert</h2>
+<p>Every expert slot reads a weighted mean of the 49 patches; bright patches weigh most. Outlined: the core experts,
+which keep the whole dense MLP; the others are the small universal experts. Shown for the recycled model.</p>
+${record.routing.map(imageRouting).join("\n")}
+<h2>Where the experts come from</h2>
+<details><summary>${record.recycling.length} tensors, their sources and the neurons taken</summary><div class="scroll"><table>
+<tr><th>Tensor</th><th>Source</th></tr>
+${
+      record.recycling.map((r) =>
+        `<tr><td>${escapeHtml(r.target)}</td><td>${escapeHtml(r.source)}</td></tr>`
+      ).join("\n")
+    }</table></div></details>
+<h2>How it was made</h2>
+<table>
+${row("Adapter", record.adapter)}${row("Runtime", record.runtime)}${row("Date", record.date)}
+${row("Seed", String(record.seed))}${row("Digits", data.source)}
+${row("Recycled", speed(recycled))}${row("From scratch", speed(scratch))}
+${row("Configuration", JSON.stringify(record.config))}
+</table>`,
+  );
+}
+
+function row(name: string, value: string): string {
+  return `<tr><th>${escapeHtml(name)}</th><td>${escapeHtml(value)}</td></tr>\n`;
+}
+
+function speed(run: RunRecord): string {
+  return `trained in ${duration(run.seconds)}, ${run.imagesPerSecond.toFixed(0)} images/s`;
+}
+
+function accuracyChart({ recycled, scratch }: DemoRecord): string {
+  const series = (name: string, color: string, run: RunRecord): Series => ({
+    name,
+    color,
+    points: run.evaluations.map((e) => ({ x: e.step, y: e.accuracy })),
+  });
+  return lineChart([
+    series("recycled", "var(--a)", recycled),
+    series("scratch", "var(--b)", scratch),
+  ], {
+    title: "Held-out accuracy",
+    xTitle: "training step",
+    yFormat: (value) => `${Math.round(100 * value)} %`,
+    yMin: 0,
+    yMax: 1,
+  });
+}
+
+function lossChart({ recycled, scratch }: DemoRecord): string {
+  const series = (name: string, color: string, run: RunRecord): Series[] => [
+    { name, color, faint: true, points: run.losses.map((p) => ({ x: p.step, y: p.loss })) },
+    { name, color, points: runningMean(run) },
+  ];
+  return lineChart([
+    ...series("recycled", "var(--a)", recycled),
+    ...series("scratch", "var(--b)", scratch),
+  ], {
+    title: "Training loss (cross-entropy)",
+    xTitle: "training step",
+    yFormat: (value) => value.toFixed(1),
+    yMin: 0,
+  });
+}
+
+/** The mean over the last epoch-like stretch of steps, so that the trend is seen. */
+function runningMean({ losses }: RunRecord): { x: number; y: number }[] {
+  const window = Math.max(1, Math.round(losses.length / 20));
+  return losses.map((point, i) => {
+    const part = losses.slice(Math.max(0, i - window + 1), i + 1);
+    return { x: point.step, y: part.reduce((sum, p) => sum + p.loss, 0) / part.length };
+  });
+}
+
+function confusion(name: string, tone: "a" | "b", { confusion: counts }: RunRecord): string {
+  const classes = counts.length;
+  const head = Array.from({ length: classes }, (_, i) => `<th>${i}</th>`).join("");
+  const rows = counts.map((line, truth) => {
+    const total = Math.max(1, line.reduce((a, b) => a + b, 0));
+    const cells = line.map((count, answer) => {
+      const share = count / total;
+      const ink = share > 0.55 ? "var(--page)" : "var(--ink)";
+      return `<td title="${truth} taken for ${answer}: ${count}" style="color:${ink};background:` +
+        `color-mix(in srgb, var(--${tone}) ${Math.round(100 * share)}%, var(--card))">${
+          count || ""
+        }</td>`;
+    });
+    return `<tr><th>${truth}</th>${cells.join("")}</tr>`;
+  });
+  return `<div class="scroll"><table class="matrix"><caption class="${tone}" style="text-align:left">${name}</caption>
+<tr><th></th>${head}</tr>
+${rows.join("\n")}</table></div>`;
+}
+
+function imageRouting(image: ImageRouting, index: number): string {
+  const digit = bitmapUri(image.size, image.size, (x, y) => {
+    const v = image.pixels[y * image.size + x];
+    return [v, v, v];
+  });
+  const verdict = image.label === image.predicted
+    ? `a ${image.label}, recognised`
+    : `a ${image.label}, taken for ${image.predicted}`;
+  return `<details${index === 0 ? " open" : ""}><summary><img class="digit" src="${digit}" alt="">${
+    escapeHtml(verdict)
+  }</summary>
+${image.layers.map((layer) => layerRouting(layer, image)).join("\n")}
+</details>`;
+}
+
+function layerRouting(layer: LayerRouting, image: ImageRouting): string {
+  const dim = bitmapUri(image.size, image.size, (x, y) => {
+    const v = Math.round(image.pixels[y * image.size + x] * 0.35);
+    return [v, v, v];
+  });
+  const experts = layer.weights.map((weights, e) => {
+    const side = Math.round(Math.sqrt(weights.length));
+    const top = Math.max(...weights);
+    const heat = bitmapUri(side, side, (x, y) => {
+      const w = weights[y * side + x] / top;
+      return [Math.round(60 * w), Math.round(150 * w), Math.round(255 * w)];
+    });
+    const core = e < layer.coreExperts;
+    const name = core ? `core ${e}` : `univ ${e - layer.coreExperts}`;
+    return `<figure><div class="patch${
+      core ? " core" : ""
+    }" title="${name}: strongest patch weighs ${
+      percent(top)
+    }" style="background-image:url(${heat}),var(--digit)"></div><figcaption>${name}</figcaption></figure>`;
+  });
+  return `<p class="soft">${
+    escapeHtml(layer.layer)
+  }</p><div class="experts" style="--digit:url(${dim})">${experts.join("")}</div>`;
+}

@@ -1,0 +1,13 @@
+/**
+ * Images and labels -> batches. Everything here also runs in a browser; reading folders is in `data/files.ts`, finding
+ * MNIST and Fashion-MNIST in `data/datasets.ts`.
+ * @module
+ */
+export * from "./random.ts";
+export * from "./idx.ts";
+export * from "./image_set.ts";
+export * from "./sampling.ts";
+export * from "./float_image.ts";
+export * from "./transforms.ts";
+export * from "./resample.ts";
+export * from "./batches.ts";

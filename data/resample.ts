@@ -1,0 +1,130 @@
+/**
+ * Transforms that read between pixels: resizing and random affine maps, both bilinear.
+ *
+ * Pixel (x, y) covers the square from (x, y) to (x + 1, y + 1), its value stands at its middle.
+ * @module
+ */
+import { ShapeError } from "../engine/errors.ts";
+import { cosSinDegrees } from "./exact_trig.ts";
+import { type FloatImage, makeImage } from "./float_image.ts";
+import type { Transform } from "./transforms.ts";
+
+/**
+ * Resizes to height x width, bilinear as PyTorch's `interpolate(mode="bilinear", align_corners=False)` without
+ * antialiasing: output middle x + 1/2 is read at (x + 1/2) * in / out, edges repeat. Making an image much smaller skips
+ * pixels; resize in halves then.
+ * @throws {ShapeError} a size is no whole number >= 1
+ */
+export function resize(height: number, width: number): Transform {
+  for (const size of [height, width]) {
+    if (!Number.isInteger(size) || size < 1) {
+      throw new ShapeError(`resize: want whole sizes >= 1, got ${height} x ${width}`);
+    }
+  }
+  return (image) => {
+    if (image.height === height && image.width === width) return image;
+    const rows = taps(image.height, height), columns = taps(image.width, width);
+    const out = makeImage(image.channels, height, width);
+    let at = 0;
+    for (let c = 0; c < image.channels; c++) {
+      const plane = c * image.height;
+      for (const row of rows) {
+        const upper = (plane + row.first) * image.width, lower = (plane + row.second) * image.width;
+        for (const { first, second, weight } of columns) {
+          const top = mix(image.data[upper + first], image.data[upper + second], weight);
+          const bottom = mix(image.data[lower + first], image.data[lower + second], weight);
+          out.data[at++] = mix(top, bottom, row.weight);
+        }
+      }
+    }
+    return out;
+  };
+}
+
+/** The two input pixels that an output pixel lies between, and the second one's weight. */
+interface Tap {
+  readonly first: number;
+  readonly second: number;
+  readonly weight: number;
+}
+
+function taps(from: number, to: number): Tap[] {
+  return Array.from({ length: to }, (_, i) => {
+    const place = Math.max(0, (i + 0.5) * from / to - 0.5);
+    const first = Math.min(Math.floor(place), from - 1);
+    return { first, second: Math.min(first + 1, from - 1), weight: place - first };
+  });
+}
+
+function mix(a: number, b: number, weight: number): number {
+  return a + (b - a) * weight;
+}
+
+/** Ranges of `randomAffine`. */
+export interface AffineRanges {
+  /** Turns by an angle in [-degrees, degrees], counter-clockwise on the screen. Default 0. */
+  readonly degrees?: number;
+  /** Moves by up to this fraction of the height and of the width. Default 0. */
+  readonly translate?: number;
+  /** Scales by a factor in this range; above 1 is larger. Default [1, 1]. */
+  readonly scale?: readonly [least: number, most: number];
+  /** What stands outside the image. Default 0. */
+  readonly value?: number;
+}
+
+/**
+ * Turns, scales and moves the image about its middle, at random; the size stays. Bilinear; outside is `value`.
+ * @throws {ShapeError} a range is negative, not finite, or scales by 0
+ */
+export function randomAffine(ranges: AffineRanges): Transform {
+  const { degrees = 0, translate = 0, scale = [1, 1], value = 0 } = ranges;
+  const [least, most] = scale;
+  if (!(degrees >= 0 && degrees < Infinity && translate >= 0 && translate < Infinity)) {
+    throw new ShapeError(
+      `randomAffine: degrees ${degrees} and translate ${translate} must be >= 0`,
+    );
+  }
+  if (!(least > 0 && most >= least && most < Infinity)) {
+    throw new ShapeError(`randomAffine: scale must rise from above 0, got [${scale}]`);
+  }
+  return (image, rng) => {
+    const angle = (2 * rng.uniform() - 1) * degrees;
+    const factor = least + (most - least) * rng.uniform();
+    const right = (2 * rng.uniform() - 1) * translate * image.width;
+    const down = (2 * rng.uniform() - 1) * translate * image.height;
+    const [cos, sin] = cosSinDegrees(angle);
+    return sampleAffine(image, cos / factor, sin / factor, right, down, value);
+  };
+}
+
+/** Reads, for each output pixel, the input where the inverse map puts it: u = cos x - sin y, v = sin x + cos y. */
+function sampleAffine(
+  image: FloatImage,
+  cos: number,
+  sin: number,
+  right: number,
+  down: number,
+  value: number,
+): FloatImage {
+  const { channels, height, width, data } = image;
+  const out = makeImage(channels, height, width);
+  const middleX = (width - 1) / 2, middleY = (height - 1) / 2;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const dx = x - middleX - right, dy = y - middleY - down;
+      const u = cos * dx - sin * dy + middleX, v = sin * dx + cos * dy + middleY;
+      const left = Math.floor(u), top = Math.floor(v);
+      for (let c = 0; c < channels; c++) {
+        const plane = c * height;
+        const pixel = (row: number, column: number): number =>
+          row < 0 || row >= height || column < 0 || column >= width
+            ? value
+            : data[(plane + row) * width + column];
+        const upper = mix(pixel(top, left), pixel(top, left + 1), u - left);
+        const lower = mix(pixel(top + 1, left), pixel(top + 1, left + 1), u - left);
+        out.data[(plane + y) * width + x] = mix(upper, lower, v - top);
+      }
+    }
+  }
+  return out;
+}

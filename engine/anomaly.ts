@@ -1,0 +1,92 @@
+/**
+ * Anomaly mode: which op was the first to see or make a NaN or an infinity, in forward or backward.
+ *
+ * Beside every dispatch of the list, each of its f32 buffers is scanned by bit pattern: what it reads before it runs,
+ * what it writes after. The first flag in list order is the culprit: a written buffer means that this op made it, a
+ * read one that the value came into the step from outside (a parameter, an input).
+ * @module
+ */
+import { nonFinite } from "../kernels/non_finite.ts";
+import type { Kernel } from "../kernels/kernel.ts";
+import { NonFiniteError } from "./errors.ts";
+import { placeOf } from "./failures.ts";
+import { type DispatchRecord, type EngineRecord, rangesOf } from "./records.ts";
+
+/** A scan of one buffer of one dispatch. */
+export interface Scan {
+  readonly kernel: Kernel;
+  /** Which of the dispatch's ranges. */
+  readonly binding: number;
+}
+
+/** The scans of one list and their flags. */
+export class AnomalyScan {
+  /** One word for each buffer of each dispatch. */
+  readonly flags: GPUBuffer;
+  readonly #slots: number;
+  readonly #scanned: { record: DispatchRecord; binding: number }[] = [];
+
+  constructor(private readonly gpu: GPUDevice, records: readonly EngineRecord[]) {
+    this.#slots = Math.max(1, records.reduce((n, record) => n + rangesOf(record).length, 0));
+    this.flags = gpu.createBuffer({
+      label: "anomaly flags",
+      size: 4 * this.#slots,
+      usage: 0x80 | 0x04, // STORAGE | COPY_SRC
+    });
+  }
+
+  /** How many scans a list may need; each takes one uniform. */
+  get slots(): number {
+    return this.#slots;
+  }
+
+  /** Bytes of `flags`. */
+  get bytes(): number {
+    return 4 * this.#slots;
+  }
+
+  /** The scans before (`writes` false) or after a dispatch. */
+  scans(record: DispatchRecord, writes: boolean): Scan[] {
+    const scans: Scan[] = [];
+    const { program, params } = record.kernel;
+    program.bindings.forEach(({ access, type }, binding) => {
+      // What an accumulating kernel overwrites (accumulate 0) may be anything.
+      const reads = access === "read" || (access === "update" && params.accumulate !== 0);
+      const wanted = writes ? access !== "read" : reads;
+      if (!wanted || !type.includes("f32")) return;
+      const slot = this.#scanned.length;
+      this.#scanned.push({ record, binding });
+      const count = record.ranges[binding].bytes / 4;
+      scans.push({ kernel: nonFinite(count, slot, this.#slots), binding });
+    });
+    return scans;
+  }
+
+  /** Reads the flags; the error that names the first offender, or null. */
+  async finish(): Promise<NonFiniteError | null> {
+    const staging = this.gpu.createBuffer({ size: this.bytes, usage: 0x01 | 0x08 });
+    const encoder = this.gpu.createCommandEncoder();
+    encoder.copyBufferToBuffer(this.flags, 0, staging, 0, this.bytes);
+    this.gpu.queue.submit([encoder.finish()]);
+    await staging.mapAsync(0x1);
+    const first = new Uint32Array(staging.getMappedRange()).indexOf(1);
+    staging.destroy();
+    this.flags.destroy();
+    return first < 0 ? null : this.#describe(this.#scanned[first]);
+  }
+
+  #describe({ record, binding }: { record: DispatchRecord; binding: number }): NonFiniteError {
+    const { program, params } = record.kernel;
+    const { name, access } = program.bindings[binding];
+    const range = record.ranges[binding];
+    const sizes = Object.entries(params).map(([key, value]) => `${key} ${value}`).join(", ");
+    const what = access === "write"
+      ? `made NaN or infinity in its output ${name}`
+      : `found NaN or infinity in ${name} ("${range.buffer.label}"), which came from outside the step or was updated by it`;
+    return new NonFiniteError(
+      `${program.name}[${program.variant}] ${what}: ${
+        range.bytes / 4
+      } values, ${sizes}; asked for ${placeOf(record.place)}`,
+    );
+  }
+}

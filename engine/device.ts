@@ -1,0 +1,589 @@
+/**
+ * The device: where tensors live, who runs the record list, and what users hold.
+ *
+ *     const device = await requestDevice();
+ *     const loss = await device.step(() => { …; loss.backward(); optimizer.step(); return loss.item(); });
+ *
+ * A step is a synchronous function: ops only record. When it returns, its intermediates are released, the list is
+ * flushed (compiled, encoded, submitted), and the promise settles with what it returned.
+ * @module
+ */
+import { fill, floatBits } from "../kernels/fill.ts";
+import type { Target } from "../kernels/target.ts";
+import { adapterLabel, isSoftwareAdapter } from "./adapter.ts";
+import { AnomalyScan } from "./anomaly.ts";
+import { type Allocation, type BufferRange, VirtualBuffer } from "./buffers.ts";
+import {
+  type CapturedFunction,
+  capturedFunction,
+  type CapturedInput,
+  type Recording,
+} from "./capture.ts";
+import { run } from "./dispatch.ts";
+import { DTypeError, LimitError, ShapeError } from "./errors.ts";
+import { estimateList, type MemoryEstimate } from "./estimate.ts";
+import { Executor, type ExecutorStats, type Observers } from "./executor.ts";
+import { Failures } from "./failures.ts";
+import {
+  buffersIn,
+  bytesOf,
+  dtypeOf,
+  flatten,
+  type NestedNumbers,
+  nestedShape,
+} from "./host_data.ts";
+import { listing } from "./listing.ts";
+import { Pipelines } from "./pipelines.ts";
+import { BufferPool, type MemoryStats } from "./pool.ts";
+import { type Profile, Profiler } from "./profile.ts";
+import { type EngineRecord, rangesOf } from "./records.ts";
+import { buildReplay } from "./replay.ts";
+import { type Scope, Scopes } from "./scope.ts";
+import { selfTest } from "./self_test.ts";
+import { type DType, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
+
+/** How many step lists the GPU may lag behind. */
+const MAX_IN_FLIGHT = 2;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Options that concern the device itself rather than the choice of an adapter. */
+export interface DeviceSettings {
+  /** Seed of dropout and noise; also readable and settable as `device.seed`. */
+  seed?: number;
+  /** Most bytes of GPU memory to hold; a step that needs more fails before allocating. Default: no bound. */
+  memoryBudget?: number;
+  /** Test mode: fill memory with NaN before it is first written, so that a kernel that leaves a hole is seen. */
+  poison?: boolean;
+  /** Default true: refuse a driver that computes known answers wrongly. False: use it all the same. */
+  selfTest?: boolean;
+}
+
+/** A WebGPU device with memory management, a record list and an executor. Make one with `requestDevice`. */
+export class Device {
+  /** Adapter name with its kind, such as `llvmpipe (LLVM 15.0.6, 256 bits) [software]`; put it beside every figure. */
+  readonly label: string;
+  /** True when it computes on the CPU. */
+  readonly software: boolean;
+  /** What kernels may know about it. */
+  readonly target: Target;
+  /** Seed of dropout and noise. */
+  seed: number;
+  /** Number of the current step: `step()` adds one. Random masks depend on it; restore it to resume. */
+  stepIndex = 0;
+  readonly #pool: BufferPool;
+  readonly #pipelines: Pipelines;
+  readonly #failures: Failures;
+  readonly #executor: Executor;
+  readonly #scopes: Scopes;
+  #list: EngineRecord[] = [];
+  #tail: Promise<void> = Promise.resolve();
+  #flushPlanned = false;
+  #stepBlock: Tensor | null = null;
+  #stepBlockFor = "";
+  #randomCalls = 0;
+  #capturing = false;
+  #capturedInputs: readonly HostArray[] = [];
+  readonly #poison: boolean;
+  readonly #reads = new WeakSet<object>();
+  readonly #collected: FinalizationRegistry<Allocation>;
+
+  /** @internal Use `requestDevice`. */
+  constructor(
+    /** The WebGPU device itself. */ readonly gpu: GPUDevice,
+    adapter: GPUAdapter,
+    options: DeviceSettings,
+  ) {
+    this.label = adapterLabel(adapter.info);
+    this.software = isSoftwareAdapter(adapter.info);
+    this.seed = options.seed ?? 0;
+    this.#poison = options.poison ?? false;
+    const integrated = /intel|apple|qualcomm|arm|img-tec/i.test(adapter.info.vendor ?? "");
+    this.target = {
+      adapterClass: this.software ? "software" : integrated ? "integrated" : "discrete",
+      maxInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+      maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+      maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
+      maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
+      features: new Set(gpu.features as unknown as Iterable<string>),
+    };
+    this.#pipelines = new Pipelines(gpu);
+    this.#pool = new BufferPool(gpu, (buffer) => this.#pipelines.forget(buffer));
+    this.#failures = new Failures(gpu, this.#pipelines);
+    this.#executor = new Executor(
+      gpu,
+      this.#pool,
+      this.#pipelines,
+      this.#failures,
+      this.#poison,
+      options.memoryBudget ?? Infinity,
+    );
+    this.#scopes = new Scopes((buffer, by) => this.release(buffer, by));
+    if (options.selfTest ?? true) {
+      const verdict = selfTest(gpu, this.#pipelines, this.label).then((wrong) => {
+        if (wrong !== null) this.#failures.refuse(this.label, wrong);
+      });
+      this.#failures.waitFor(verdict);
+    }
+    this.#collected = new FinalizationRegistry((allocation) => this.#pool.release(allocation));
+  }
+
+  // ---- making tensors
+
+  /**
+   * A tensor with these values.
+   * @param data typed array (its type gives the dtype) or nested numbers (f32)
+   * @param shape default: that of the nested numbers, or one dimension
+   */
+  tensor(
+    data: HostArray | NestedNumbers,
+    shape?: readonly number[],
+    options: { requiresGrad?: boolean; label?: string } = {},
+  ): Tensor {
+    const host = ArrayBuffer.isView(data) ? data : Float32Array.from(flatten(data));
+    const dims = shape ?? (ArrayBuffer.isView(data) ? [data.length] : nestedShape(data));
+    if (host.length !== sizeOf(dims)) {
+      throw new ShapeError(
+        `tensor(): ${host.length} values do not fill shape [${dims.join(", ")}] (${sizeOf(dims)})`,
+      );
+    }
+    const dtype = dtypeOf(host, "tensor()");
+    const tensor = this.empty(dims, dtype, options.label ?? "tensor");
+    tensor.requiresGrad = options.requiresGrad ?? false;
+    this.write(tensor, host);
+    return tensor;
+  }
+
+  /** A tensor without defined values: an op must write all of it. */
+  empty(shape: readonly number[], dtype: DType = "f32", label = "tensor"): Tensor {
+    if (shape.some((d) => !Number.isSafeInteger(d) || d < 0)) {
+      throw new ShapeError(`${label}: [${shape.join(", ")}] is no shape`);
+    }
+    const bytes = 4 * sizeOf(shape);
+    if (bytes > this.gpu.limits.maxBufferSize) {
+      throw new LimitError(
+        `${label}: [${
+          shape.join(", ")
+        }] takes ${bytes} bytes, this device allows ${this.gpu.limits.maxBufferSize} a buffer`,
+      );
+    }
+    const buffer = new VirtualBuffer(Math.max(4, bytes), label);
+    const scope = this.#scopes.current;
+    if (scope) scope.buffers.add(buffer);
+    else this.#collected.register(buffer, buffer.allocation, buffer);
+    return new Tensor(this, shape, dtype, { buffer, offset: 0 });
+  }
+
+  /** A tensor filled with one value. */
+  full(shape: readonly number[], value: number, dtype: DType = "f32"): Tensor {
+    const y = this.empty(shape, dtype, "full");
+    if (y.size > 0) run(fill(y.size, dtype === "f32" ? floatBits(value) : value >>> 0), { y });
+    return y;
+  }
+
+  /** A tensor filled with zeros. */
+  zeros(shape: readonly number[], dtype: DType = "f32"): Tensor {
+    return this.full(shape, 0, dtype);
+  }
+
+  /** @internal Memory of its own, zeroed, that belongs to no scope: parameters, gradients, optimiser state. */
+  persistent(elements: number, label: string): VirtualBuffer {
+    const buffer = new VirtualBuffer(Math.max(16, 4 * elements), label, true);
+    this.#collected.register(buffer, buffer.allocation, buffer);
+    return buffer;
+  }
+
+  /** Overwrites a tensor's values in place, in order with the ops around it. */
+  write(tensor: Tensor, data: HostArray): void {
+    this.#expectOwn("write()", tensor);
+    if (dtypeOf(data, "write()") !== tensor.dtype) {
+      throw new DTypeError(`write(): a ${data.constructor.name} does not fit ${tensor.describe()}`);
+    }
+    if (data.length !== tensor.size) {
+      throw new ShapeError(
+        `write(): ${data.length} values for ${tensor.describe()} with ${tensor.size} elements`,
+      );
+    }
+    if (tensor.size === 0) return;
+    this.append({ kind: "upload", target: tensor.range, data: bytesOf(data).slice() });
+  }
+
+  /** Copies one tensor's values into another of the same shape and dtype, on the GPU. */
+  copy(source: Tensor, target: Tensor): void {
+    this.#expectOwn("copy()", source);
+    this.#expectOwn("copy()", target);
+    if (!sameShape(source.shape, target.shape) || source.dtype !== target.dtype) {
+      throw new ShapeError(`copy(): ${source.describe()} does not fit ${target.describe()}`);
+    }
+    if (source.size > 0) this.append({ kind: "copy", source: source.range, target: target.range });
+  }
+
+  #expectOwn(name: string, tensor: Tensor): void {
+    if (tensor.device === this) return;
+    throw new ShapeError(
+      `${name}: ${tensor.describe()} lives on another device; read it and make it here`,
+    );
+  }
+
+  // ---- scopes and steps
+
+  /**
+   * Runs a synchronous function and releases every tensor made in it, except those it returns (also inside arrays and
+   * plain objects). @throws {DTypeError} for an async function
+   */
+  tidy<T>(fn: () => T, name = "tidy"): T {
+    const scope = this.#scopes.push(name);
+    try {
+      const result = fn();
+      if (result instanceof Promise && !this.#reads.has(result)) {
+        result.catch(() => {});
+        throw new DTypeError(
+          `${name}(): needs a synchronous function. Request reads inside and return them: they are awaited outside.`,
+        );
+      }
+      this.#ownerless(this.#scopes.pop(scope, buffersIn(result)));
+      return result;
+    } finally {
+      scope[Symbol.dispose]();
+    }
+  }
+
+  /**
+   * One step of training or inference: `tidy`, then everything recorded is run. The GPU may lag two steps behind.
+   * @returns what `fn` returned; reads in it (`loss.item()`) are awaited
+   * @throws {WgradError} when this or an earlier step failed on the GPU
+   */
+  async step<T>(fn: () => T): Promise<Awaited<T>> {
+    this.#beginStep();
+    const result = this.tidy(fn, "step");
+    await this.#failures.unlessLost(this.flush());
+    await this.#executor.throttle(MAX_IN_FLIGHT);
+    this.#failures.raise();
+    return await result;
+  }
+
+  #beginStep(): void {
+    this.stepIndex++;
+    this.#randomCalls = 0;
+  }
+
+  /** Opens a scope that ends with the block: `using scope = device.scope();`. */
+  scope(name = "scope"): Scope {
+    const scope = this.#scopes.push(name);
+    queueMicrotask(() => {
+      if (!scope.open) return;
+      try {
+        this.#scopes.abandon();
+      } catch (error) {
+        this.#failures.report(error as Error);
+      }
+    });
+    return scope;
+  }
+
+  /** Keeps a tensor beyond the scope it was made in, until it is disposed of or garbage-collected. Returns it. */
+  keep(tensor: Tensor): Tensor {
+    this.#expectOwn("keep()", tensor);
+    const { buffer } = tensor.storage;
+    if (this.#scopes.adopt(buffer)) this.#ownerless([buffer]);
+    return tensor;
+  }
+
+  #ownerless(buffers: readonly VirtualBuffer[]): void {
+    for (const b of buffers) this.#collected.register(b, b.allocation, b);
+  }
+
+  /** @internal Gives a buffer up; its memory is free after the last record that uses it. */
+  release(buffer: VirtualBuffer, by: string): void {
+    if (buffer.released) return;
+    buffer.released = true;
+    buffer.releasedBy = by;
+    this.#collected.unregister(buffer);
+    this.append({ kind: "release", buffer });
+  }
+
+  // ---- running
+
+  /** @internal Appends a record; outside a scope it is run at the end of the current task. */
+  append(record: EngineRecord): void {
+    if (this.#failures.lost) {
+      if (record.kind === "release") return;
+      throw this.#failures.lost;
+    }
+    this.#list.push(record);
+    if (!this.#flushPlanned) {
+      this.#flushPlanned = true;
+      queueMicrotask(() => {
+        this.#flushPlanned = false;
+        void this.flush();
+      });
+    }
+  }
+
+  /** @internal Requests a range and converts its bytes; resolves when the GPU has computed them. */
+  read<T>(source: BufferRange, convert: (bytes: ArrayBuffer) => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    promise.catch(() => {}); // a read that nobody awaits must not end the program
+    this.append({ kind: "read", source, resolve: (bytes) => resolve(convert(bytes)), reject });
+    this.#reads.add(promise);
+    return promise;
+  }
+
+  /** Runs everything recorded so far; resolves when it is submitted (not: finished). */
+  flush(): Promise<void> {
+    if (this.#list.length > 0) {
+      const list = this.#list;
+      this.#list = [];
+      this.#tail = this.#tail.then(() => this.#executor.run(list));
+    }
+    return this.#tail;
+  }
+
+  /** Runs everything recorded so far and waits until the GPU is done. @throws {WgradError} if anything failed */
+  async sync(): Promise<void> {
+    await this.#failures.unlessLost(this.flush());
+    await this.#executor.throttle(0);
+    this.#failures.raise();
+  }
+
+  /**
+   * Runs a step and measures the GPU time of each of its kernels.
+   * @throws {LimitError} when the adapter has no timestamp queries
+   */
+  async profile(fn: () => unknown): Promise<Profile> {
+    if (!this.gpu.features.has("timestamp-query")) {
+      throw new LimitError(`profile(): ${this.label} has no timestamp queries (timestamp-query)`);
+    }
+    const list = await this.#recordStep(fn, "profile");
+    const profiler = new Profiler(this.gpu);
+    await this.#runNow(list, { profiler });
+    return await this.#failures.unlessLost(profiler.finish(this.label));
+  }
+
+  /**
+   * Runs a step and scans everything its kernels read and write for NaN and infinity.
+   * @throws {NonFiniteError} naming the first op that made or met one, and where it was asked for
+   */
+  async detectAnomaly(fn: () => unknown): Promise<void> {
+    const list = await this.#recordStep(fn, "detectAnomaly");
+    const anomaly = new AnomalyScan(this.gpu, list);
+    await this.#runNow(list, { anomaly });
+    const error = await this.#failures.unlessLost(anomaly.finish());
+    if (error) throw error;
+  }
+
+  /**
+   * Compiles the kernels of a step before it runs, one after another, and lets other tasks run in between. In browsers
+   * compilation is asynchronous anyway; in Deno it blocks, so this is where a program can show progress.
+   * @param fn the step, which is recorded but not run
+   */
+  async warmUp(
+    fn: () => unknown,
+    onProgress?: (done: number, total: number, kernel: string) => void,
+  ): Promise<void> {
+    const list = await this.#recordStep(fn, "warmUp");
+    const programs = list.flatMap((r) => r.kind === "dispatch" ? [r.kernel.program] : []);
+    const missing = this.#pipelines.missing(programs);
+    for (const [i, program] of missing.entries()) {
+      await this.#failures.unlessGone(this.#pipelines.compile(program));
+      onProgress?.(i + 1, missing.length, `${program.name}[${program.variant}]`);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+
+  /** Records a step without running any of it and returns its listing: kernels, shapes, memory freed, peak. */
+  async explain(fn: () => unknown): Promise<string> {
+    return listing(await this.#recordStep(fn, "explain"));
+  }
+
+  /**
+   * Predicts the GPU memory of a step without running or allocating anything for it.
+   * @param fn the step, which is recorded (its effects on the host, such as an optimiser's step count, do happen)
+   */
+  async estimate(fn: () => unknown): Promise<MemoryEstimate> {
+    return estimateList(await this.#recordStep(fn, "estimate"), this.memory.liveBytes);
+  }
+
+  /** Records a step without running it. */
+  async #recordStep(fn: () => unknown, name: string): Promise<EngineRecord[]> {
+    await this.#failures.unlessGone(this.flush());
+    this.#beginStep();
+    const before = this.#list;
+    this.#list = [];
+    try {
+      this.tidy(fn, name);
+      return this.#list;
+    } finally {
+      this.#list = before;
+    }
+  }
+
+  async #runNow(list: EngineRecord[], observers: Observers): Promise<void> {
+    this.#tail = this.#tail.then(() => this.#executor.run(list, observers));
+    await this.#failures.unlessGone(this.#tail);
+    this.#failures.raise();
+  }
+
+  /**
+   * Records a step once and runs it from then on as prepared GPU commands: no graph walk, no allocation, no hashing.
+   * Call the result with host arrays and their shapes; another shape is recorded anew.
+   * @param fn a synchronous step that takes tensors and returns tensors; reads are not allowed inside
+   * @throws {ScopeError} from the call when a value is read inside `fn`
+   */
+  capture<R>(fn: (...inputs: Tensor[]) => R): CapturedFunction<R> {
+    return capturedFunction<R>({
+      record: (inputs) => this.#record(fn, inputs),
+      replay: async (recording, inputs) => {
+        this.stepIndex++;
+        this.#stepBlockFor = "";
+        this.#capturedInputs = inputs;
+        void this.flush();
+        this.#tail = this.#tail.then(() => {
+          this.#capturedInputs = inputs;
+          return this.#executor.replay(recording.replay);
+        });
+        await this.#failures.unlessGone(this.#tail);
+        await this.#executor.throttle(MAX_IN_FLIGHT);
+        this.#failures.raise();
+      },
+      free: ({ replay, result }) => {
+        for (const buffer of buffersIn(result)) {
+          if (!buffer.allocation.borrowed) continue;
+          buffer.released = true;
+          buffer.releasedBy = "dispose() of its captured function";
+        }
+        void this.flush(); // what was recorded so far may still copy from its results
+        this.#tail = this.#tail.then(() => {
+          for (const allocation of replay.allocations) this.#pool.release(allocation);
+          if (replay.uniform) {
+            this.#pipelines.forget(replay.uniform);
+            replay.uniform.destroy();
+          }
+        });
+      },
+    });
+  }
+
+  async #record<R>(
+    fn: (...inputs: Tensor[]) => R,
+    inputs: readonly CapturedInput[],
+  ): Promise<Recording<R>> {
+    await this.#failures.unlessGone(this.flush());
+    const before = this.#list;
+    this.#list = [];
+    const tensors = inputs.map(([data, shape], i) =>
+      new Tensor(this, shape, dtypeOf(data, `input ${i}`), {
+        buffer: new VirtualBuffer(4 * Math.max(1, data.length), `captured input ${i}`),
+        offset: 0,
+      })
+    );
+    tensors.forEach((tensor, i) => {
+      const refresh = (): Uint8Array<ArrayBuffer> => bytesOf(this.#capturedInputs[i]);
+      if (tensor.size > 0) {
+        this.append({ kind: "upload", target: tensor.range, data: NO_BYTES, refresh });
+      }
+    });
+    this.#capturing = true;
+    this.#stepBlockFor = "";
+    this.#randomCalls = 0;
+    let result: R, list: EngineRecord[];
+    try {
+      result = this.tidy(() => fn(...tensors), "capture");
+    } finally {
+      list = this.#list;
+      this.#list = before;
+      this.#capturing = false;
+    }
+    await this.#executor.prepare(list);
+    const results = buffersIn(result);
+    for (const buffer of results) this.#collected.unregister(buffer); // the recording owns their memory
+    const made = new Set(list.flatMap(rangesOf).map((range) => range.buffer));
+    const inputBuffers = new Set(tensors.map((tensor) => tensor.storage.buffer));
+    const replay = buildReplay(list, {
+      inputs: inputBuffers,
+      results: new Set([...results].filter((b) => made.has(b) && b.allocation.gpu === null)),
+    }, {
+      gpu: this.gpu,
+      pool: this.#pool,
+      pipelines: this.#pipelines,
+      poison: this.#poison,
+    });
+    return {
+      shapes: tensors.map((t) => t.shape),
+      dtypes: tensors.map((t) => t.dtype),
+      inputs: tensors,
+      result,
+      replay,
+    };
+  }
+
+  /**
+   * Writes values that change from step to step, such as a learning rate: `values` is asked now, and again each time a
+   * captured step that contains this write runs.
+   */
+  writeEachStep(tensor: Tensor, values: () => HostArray): void {
+    if (!this.#capturing) return this.write(tensor, values());
+    const refresh = (): Uint8Array<ArrayBuffer> => bytesOf(values());
+    this.append({ kind: "upload", target: tensor.range, data: NO_BYTES, refresh });
+  }
+
+  // ---- randomness
+
+  /**
+   * @internal The tensor u32 [4] that random kernels read (seed low, seed high, step, 0) and the number of this call
+   * within the step. Together with the element's index they determine every random number.
+   */
+  nextRandom(): { block: Tensor; call: number } {
+    this.#stepBlock ??= new Tensor(this, [4], "u32", {
+      buffer: this.persistent(4, "step block"),
+      offset: 0,
+    });
+    const key = `${this.seed}:${this.stepIndex}`;
+    if (this.#stepBlockFor !== key) {
+      this.#stepBlockFor = key;
+      this.writeEachStep(this.#stepBlock, () => {
+        const low = this.seed >>> 0, high = Math.floor(this.seed / 2 ** 32) >>> 0;
+        return Uint32Array.of(low, high, this.stepIndex, 0);
+      });
+    }
+    return { block: this.#stepBlock, call: this.#randomCalls++ };
+  }
+
+  // ---- figures and end
+
+  /** GPU memory now: what tensors hold (`live`), its peak, and what is reserved including the pool's free buffers. */
+  get memory(): MemoryStats {
+    return this.#pool.stats;
+  }
+
+  /** Counters since the start; `readbacks` counts the reads that user code asked for, the engine makes none itself. */
+  get stats(): Readonly<ExecutorStats> & { readonly pipelines: number } {
+    return { ...this.#executor.stats, pipelines: this.#pipelines.size };
+  }
+
+  /** Variants in use of each kernel; a checkpoint records them, since floats are bit-equal only for one set. */
+  get kernelVariants(): Record<string, string> {
+    return this.#pipelines.variants();
+  }
+
+  /** Starts a new peak from what is live now. */
+  resetPeak(): void {
+    this.#pool.resetPeak();
+  }
+
+  /** Gives the pool's free buffers back to the system. */
+  trim(): void {
+    this.#pool.trim();
+  }
+
+  /** Ends the device: its memory is freed, pending and later reads reject with `DeviceLostError`. */
+  destroy(): void {
+    this.#failures.lose("destroyed by destroy()");
+    this.gpu.destroy();
+  }
+
+  /** Same as `destroy`, for `using device = await requestDevice();`. */
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}

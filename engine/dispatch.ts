@@ -1,0 +1,57 @@
+/**
+ * From a kernel and named tensors to a record on the list.
+ * @module
+ */
+import type { Kernel } from "../kernels/kernel.ts";
+import { LimitError, ShapeError } from "./errors.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * Appends a dispatch to the device's list: nothing runs yet.
+ * @param kernel what to run
+ * @param tensors one tensor for each binding, by name, outputs included
+ * @throws {ShapeError} when a tensor's size is not what the kernel declared
+ * @throws {LimitError} when the device cannot run it
+ */
+export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): void {
+  const { program } = kernel;
+  const device = tensors[program.bindings[0].name].device;
+  const ranges = program.bindings.map(({ name }) => {
+    const tensor = tensors[name];
+    if (tensor === undefined) {
+      throw new ShapeError(`${program.name}: binding ${name} got no tensor`);
+    }
+    if (tensor.device !== device) {
+      throw new ShapeError(`${program.name}: ${name} lives on another device; copy it there first`);
+    }
+    const { size } = tensor;
+    if (size !== kernel.sizes[name]) {
+      throw new ShapeError(
+        `${program.name}: ${name} = ${tensor.describe()} has ${size} elements, needs ${
+          kernel.sizes[name]
+        }`,
+      );
+    }
+    if (4 * size > device.target.maxBindingBytes) {
+      throw new LimitError(
+        `${program.name}: ${name} = ${tensor.describe()} takes ${
+          4 * size
+        } bytes, this device binds at most ` +
+          `${device.target.maxBindingBytes}; use a smaller batch or split the tensor`,
+      );
+    }
+    return tensor.range;
+  });
+  for (let i = 0; i < ranges.length; i++) {
+    if (program.bindings[i].access === "read") continue;
+    for (let k = 0; k < ranges.length; k++) {
+      if (k !== i && ranges[k].buffer === ranges[i].buffer) {
+        throw new ShapeError(
+          `${program.name}: ${program.bindings[i].name} is written in the buffer that ` +
+            `${program.bindings[k].name} uses; WebGPU forbids that`,
+        );
+      }
+    }
+  }
+  device.append({ kind: "dispatch", kernel, ranges, place: new Error(program.name) });
+}

@@ -1,0 +1,56 @@
+/**
+ * Between the host's arrays and tensors: nested numbers, dtypes, bytes, and the tensors inside a returned value.
+ * @module
+ */
+import type { VirtualBuffer } from "./buffers.ts";
+import { DTypeError } from "./errors.ts";
+import { type DType, type HostArray, Tensor } from "./tensor.ts";
+
+/** Numbers, or arrays of them to any depth. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+/** The bytes of a typed array, not copied. */
+export function bytesOf(data: HostArray): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+}
+
+/** All numbers in order. */
+export function flatten(data: NestedNumbers): number[] {
+  return typeof data === "number" ? [data] : data.flatMap(flatten);
+}
+
+/** Shape of nested numbers, taken from the first item at each depth. */
+export function nestedShape(data: NestedNumbers): number[] {
+  if (typeof data === "number") return [];
+  return [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])];
+}
+
+/** The buffers of all tensors in a returned value: itself, array items and the fields of plain objects. */
+export function buffersIn(
+  value: unknown,
+  found: Set<VirtualBuffer> = new Set(),
+): Set<VirtualBuffer> {
+  if (value instanceof Tensor) {
+    if (value.placed) found.add(value.storage.buffer);
+  } else if (Array.isArray(value)) {
+    for (const item of value) buffersIn(item, found);
+  } else if (value !== null && typeof value === "object") {
+    const prototype = Object.getPrototypeOf(value);
+    if (prototype === Object.prototype || prototype === null) {
+      for (const item of Object.values(value)) buffersIn(item, found);
+    }
+  }
+  return found;
+}
+
+/** Dtype of a host array. @throws {DTypeError} for other types */
+export function dtypeOf(data: unknown, name: string): DType {
+  if (data instanceof Float32Array) return "f32";
+  if (data instanceof Int32Array) return "i32";
+  if (data instanceof Uint32Array) return "u32";
+  throw new DTypeError(
+    `${name}: needs a Float32Array, Int32Array or Uint32Array, got ${
+      (data as object | null)?.constructor?.name ?? typeof data
+    }`,
+  );
+}

@@ -1,0 +1,19 @@
+/**
+ * The engine: device, tensors, reverse-mode autograd and the ops.
+ * @module
+ */
+export * from "./errors.ts";
+export { Device, type DeviceSettings } from "./device.ts";
+export { type DeviceOptions, requestDevice } from "./request_device.ts";
+export type { NestedNumbers } from "./host_data.ts";
+export { type DType, type HostArray, Tensor } from "./tensor.ts";
+export { noGrad } from "./autograd.ts";
+export type { Scope } from "./scope.ts";
+export type { AdapterClass, Target } from "../kernels/target.ts";
+export type { Profile, ProfiledDispatch, ProfileRow } from "./profile.ts";
+export type { CapturedFunction, CapturedInput } from "./capture.ts";
+export type { EstimatedTensor, MemoryEstimate } from "./estimate.ts";
+export type { MemoryStats } from "./pool.ts";
+export type { ExecutorStats } from "./executor.ts";
+export { adapterLabel, type AdapterNames, isSoftwareAdapter } from "./adapter.ts";
+export * from "./ops/mod.ts";

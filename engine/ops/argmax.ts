@@ -1,0 +1,42 @@
+/**
+ * Which class wins, and how many times rightly. No gradient flows through either.
+ * @module
+ */
+import { argmax as argmaxKernel, argmaxHits } from "../../kernels/argmax.ts";
+import { axisView } from "../../kernels/axis_view.ts";
+import { run } from "../dispatch.ts";
+import { ShapeError } from "../errors.ts";
+import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { resolveAxis } from "./reduce.ts";
+import { reducePasses } from "./reduce_passes.ts";
+
+/**
+ * Index of the maximum along an axis, which is dropped; of equal maxima the first.
+ * @param axis negative ones count from the end; default the last
+ * @returns u32
+ * @throws {ShapeError} when x has no such axis, or nothing along it
+ */
+export function argmax(x: Tensor, axis = -1): Tensor {
+  expectDType("argmax: x", x, "f32");
+  const k = resolveAxis("argmax", x, axis);
+  if (x.shape[k] === 0) throw new ShapeError(`argmax(): ${x.describe()} has nothing along ${axis}`);
+  const y = x.device.empty(x.shape.filter((_, i) => i !== k), "u32", "argmax");
+  if (y.size > 0) run(argmaxKernel(axisView(x.shape, k)), { x, y });
+  return y;
+}
+
+/**
+ * How many rows of the logits [B, C] have their maximum at the label [B] (i32 or u32); of equal maxima the first counts.
+ * @returns a scalar, f32: divide it by B for the accuracy
+ * @throws {ShapeError} when shapes do not fit or there is no class
+ */
+export function accuracy(logits: Tensor, labels: Tensor): Tensor {
+  expectDType("accuracy: logits", logits, "f32");
+  expectDType("accuracy: labels", labels, "i32", "u32");
+  const [batch, classes] = expectShape("accuracy: logits", logits, ["B", "C"]);
+  expectShape("accuracy: labels", labels, [batch]);
+  if (classes === 0) throw new ShapeError(`accuracy(): ${logits.describe()} has no classes`);
+  const hits = logits.device.empty([batch], "f32", "accuracy.hits");
+  if (batch > 0) run(argmaxHits(batch, classes), { x: logits, labels, y: hits });
+  return reducePasses("accuracy", "sum", hits, [0], [])!;
+}

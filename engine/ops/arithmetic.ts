@@ -1,0 +1,117 @@
+/**
+ * Arithmetic of two tensors, or a tensor and a number, with NumPy broadcasting: shapes are aligned at their ends and a
+ * length of 1 stretches. Forward: one dispatch, kernels/strided_map.ts.
+ *
+ *     y = a + b   da = dy        db = dy                  (each summed over the dimensions its operand was stretched
+ *     y = a - b   da = dy        db = -dy                  along, since a repeated value collects the gradients of all
+ *     y = a * b   da = dy b      db = dy a                 its copies)
+ *     y = a / b   da = dy / b    db = -dy a / b^2
+ *     max, min    dy to the one that was taken; half to each at a tie
+ * @module
+ */
+import { type BackwardContext, record } from "../autograd.ts";
+import { expectDType, sameShape, type Tensor } from "../tensor.ts";
+import { broadcastMap, broadcastShapes, expectFewDims, unbroadcast } from "./broadcast.ts";
+
+type Operation = "add" | "sub" | "mul" | "div" | "maximum" | "minimum";
+type Saved = { a?: Tensor; b?: Tensor };
+
+/** a + b. @throws {ShapeError} when the shapes do not broadcast */
+export function add(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("add", a, b);
+}
+
+/** a - b. @throws {ShapeError} when the shapes do not broadcast */
+export function sub(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("sub", a, b);
+}
+
+/** a * b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+export function mul(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("mul", a, b);
+}
+
+/** a / b. @throws {ShapeError} when the shapes do not broadcast */
+export function div(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("div", a, b);
+}
+
+/** The larger of a and b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+export function maximum(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("maximum", a, b);
+}
+
+/** The smaller of a and b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+export function minimum(a: Tensor, b: Tensor | number): Tensor {
+  return arithmetic("minimum", a, b);
+}
+
+function arithmetic(name: Operation, a: Tensor, b: Tensor | number): Tensor {
+  expectDType(`${name}: a`, a, "f32");
+  if (typeof b !== "number") expectDType(`${name}: b`, b, "f32");
+  const operand = typeof b === "number" ? undefined : b;
+  const shape = operand ? broadcastShapes(name, a.shape, operand.shape) : a.shape;
+  if (operand) expectFewDims(name, shape, [a, operand]);
+  const y = broadcastMap(name, name, shape, { a, b });
+  const aShape = a.shape, bShape = operand?.shape;
+  const number = typeof b === "number" ? b : undefined;
+  record<Saved>(name, {
+    inputs: { a, b: operand },
+    outputs: [y],
+    saved: savedFor(name, a, operand),
+    backward: (context) => {
+      const passed = (input: "a" | "b", to: readonly number[] | undefined) => {
+        if (!context.needs(input) || to === undefined) return undefined;
+        const whole = GRADIENTS[name][input](context, number);
+        // a gradient that needs no sum is returned; the engine stores it
+        const target = sameShape(whole.shape, to) ? undefined : context.target(input);
+        return unbroadcast(whole, to, target);
+      };
+      return { a: passed("a", aShape), b: passed("b", bShape) };
+    },
+  });
+  return y;
+}
+
+/** What the gradients below read: nothing for sums, both operands for the rest (a number is no tensor). */
+function savedFor(name: Operation, a: Tensor, b: Tensor | undefined): Saved {
+  if (name === "add" || name === "sub") return {};
+  const aNeeded = b ? name !== "mul" || b.requiresGrad : name === "maximum" || name === "minimum";
+  const bNeeded = name !== "mul" || a.requiresGrad;
+  return { a: aNeeded ? a : undefined, b: bNeeded ? b : undefined };
+}
+
+/** A gradient by one operand, in the shape of the output. */
+type Gradient = (context: BackwardContext<Saved>, number: number | undefined) => Tensor;
+
+const pass: Gradient = ({ dOut }) => dOut;
+
+/** f of the gradient and the other operand. */
+function times(f: "mul" | "div", other: "a" | "b"): Gradient {
+  return ({ dOut, saved }, number) =>
+    broadcastMap(`${f}.backward`, f, dOut.shape, { a: dOut, b: saved[other] ?? number! });
+}
+
+/** The gradient where one operand was taken. */
+function taken(f: "maximum_grad" | "minimum_grad", own: "a" | "b"): Gradient {
+  return ({ dOut, saved }, number) => {
+    const other = own === "a" ? saved.b ?? number! : saved.a!;
+    return broadcastMap(f, f, dOut.shape, { a: saved[own]!, b: other, g: dOut });
+  };
+}
+
+const GRADIENTS: Record<Operation, Record<"a" | "b", Gradient>> = {
+  add: { a: pass, b: pass },
+  sub: {
+    a: pass,
+    b: ({ dOut }) => broadcastMap("sub.backward", "mul", dOut.shape, { a: dOut, b: -1 }),
+  },
+  mul: { a: times("mul", "b"), b: times("mul", "a") },
+  div: {
+    a: times("div", "b"),
+    b: ({ dOut, saved }) =>
+      broadcastMap("div.backward", "div_grad", dOut.shape, { a: saved.a!, b: saved.b!, g: dOut }),
+  },
+  maximum: { a: taken("maximum_grad", "a"), b: taken("maximum_grad", "b") },
+  minimum: { a: taken("minimum_grad", "a"), b: taken("minimum_grad", "b") },
+};

@@ -1,0 +1,87 @@
+/**
+ * Functions of one number, element by element: one dispatch each way, kernels/elementwise.ts.
+ * @module
+ */
+import {
+  elementwise,
+  elementwiseBackward,
+  type ElementwiseName,
+  elementwiseSaves,
+} from "../../kernels/elementwise.ts";
+import { record } from "../autograd.ts";
+import { run } from "../dispatch.ts";
+import { expectDType, type Tensor } from "../tensor.ts";
+import { mul } from "./arithmetic.ts";
+
+/** max(x, 0); the gradient at 0 is 0. */
+export function relu(x: Tensor): Tensor {
+  return apply("relu", x);
+}
+
+/** x P(x), P the standard normal distribution: the exact GELU (arXiv:1606.08415), not its tanh approximation. */
+export function gelu(x: Tensor): Tensor {
+  return apply("gelu", x);
+}
+
+/** x sigmoid(x). */
+export function silu(x: Tensor): Tensor {
+  return apply("silu", x);
+}
+
+/** 1 / (1 + exp(-x)). */
+export function sigmoid(x: Tensor): Tensor {
+  return apply("sigmoid", x);
+}
+
+/** Hyperbolic tangent. */
+export function tanh(x: Tensor): Tensor {
+  return apply("tanh", x);
+}
+
+/** e to the power of x. */
+export function exp(x: Tensor): Tensor {
+  return apply("exp", x);
+}
+
+/** Natural logarithm; x must be positive. */
+export function log(x: Tensor): Tensor {
+  return apply("log", x);
+}
+
+/** Square root of x >= 0. Its gradient at 0 is huge, but finite. */
+export function sqrt(x: Tensor): Tensor {
+  return apply("sqrt", x);
+}
+
+/** x * x. */
+export function square(x: Tensor): Tensor {
+  return apply("square", x);
+}
+
+/** |x|; the gradient at 0 is 0. */
+export function abs(x: Tensor): Tensor {
+  return apply("abs", x);
+}
+
+/** -x. */
+export function neg(x: Tensor): Tensor {
+  return mul(x, -1);
+}
+
+function apply(f: ElementwiseName, x: Tensor): Tensor {
+  expectDType(`${f}: x`, x, "f32");
+  const y = x.device.empty(x.shape, "f32", f);
+  if (x.size > 0) run(elementwise(f, x.size), { x, y });
+  record(f, {
+    inputs: { x },
+    outputs: [y],
+    saved: { value: elementwiseSaves(f) === "x" ? x : y },
+    backward: ({ saved, dOut }) => {
+      const dx = dOut.device.empty(dOut.shape, "f32", `${f}.backward`);
+      const { size } = dx;
+      if (size > 0) run(elementwiseBackward(f, size), { saved: saved.value, dOut, dx });
+      return { x: dx };
+    },
+  });
+  return y;
+}

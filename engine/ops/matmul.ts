@@ -1,0 +1,112 @@
+/**
+ * Batched matrix product; kernels from kernels/matmul_select.ts, the one to read is kernels/matmul.ts.
+ *
+ * With y = A B, where A and B are what the transposition options make of a and b, and G = dLoss/dy:
+ *   dA = G B^T,  dB = A^T G,  each again a product; a transposed input wants the transposed gradient, which is the same
+ *   product with its factors exchanged: (G B^T)^T = B G^T.
+ * @module
+ */
+import type { MatmulShape } from "../../kernels/matmul_shape.ts";
+import { type BackwardContext, record } from "../autograd.ts";
+import { sumColumns } from "../column_sum.ts";
+import { ShapeError } from "../errors.ts";
+import { matmulGradient, runMatmul } from "../matmul.ts";
+import { expectDType, sameShape, sizeOf, type Tensor } from "../tensor.ts";
+import { broadcastShapes } from "./broadcast.ts";
+import { broadcastTo } from "./shape_ops.ts";
+
+/** Options of `matmul`. */
+export interface MatmulOptions {
+  /** a holds [..., k, m]. */
+  transposeA?: boolean;
+  /** b holds [..., n, k]. */
+  transposeB?: boolean;
+}
+
+/**
+ * The matrix product over the last two axes: a [..., m, k], b [..., k, n] -> [..., m, n]. Leading axes broadcast.
+ * @throws {ShapeError} when a or b has fewer than two axes, their k differ or their leading axes do not broadcast
+ */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  expectDType("matmul: a", a, "f32");
+  expectDType("matmul: b", b, "f32");
+  const { transposeA = false, transposeB = false } = options;
+  const [m, kA] = matrixSizes("a", a, transposeA);
+  const [k, n] = matrixSizes("b", b, transposeB);
+  if (kA !== k) {
+    throw new ShapeError(
+      `matmul(): a = ${a.describe()}${transposeA ? " transposed" : ""} has ${kA} columns, ` +
+        `b = ${b.describe()}${transposeB ? " transposed" : ""} has ${k} rows; they must be equal`,
+    );
+  }
+  const leadA = a.shape.slice(0, -2), leadB = b.shape.slice(0, -2);
+  const lead = broadcastShapes("matmul", leadA, leadB);
+  const batch = sizeOf(lead);
+  // A factor either has the whole batch or is one matrix; anything between is copied out first.
+  if (sizeOf(leadA) !== 1 && !sameShape(leadA, lead)) {
+    a = broadcastTo(a, [...lead, ...a.shape.slice(-2)]);
+  }
+  if (sizeOf(leadB) !== 1 && !sameShape(leadB, lead)) {
+    b = broadcastTo(b, [...lead, ...b.shape.slice(-2)]);
+  }
+  const sharedA = batch !== 1 && sizeOf(leadA) === 1, sharedB = batch !== 1 && sizeOf(leadB) === 1;
+  // Rows of a batch that meets one b lie behind one another: they are one tall matrix.
+  const shape: MatmulShape = sharedB && !transposeA
+    ? { batch: 1, m: batch * m, n, k, transposeB }
+    : { batch, m, n, k, transposeA, transposeB, sharedA, sharedB };
+  const y = a.device.empty([...lead, m, n], "f32", "matmul");
+  runMatmul(shape, {}, { a, b, y });
+  record("matmul", {
+    inputs: { a, b },
+    outputs: [y],
+    saved: { a, b },
+    backward: (context) => ({
+      a: context.needs("a") ? gradientOfA(shape, context) : undefined,
+      b: context.needs("b") ? gradientOfB(shape, context) : undefined,
+    }),
+  });
+  return y;
+}
+
+function matrixSizes(name: string, x: Tensor, transposed: boolean): [number, number] {
+  if (x.rank < 2) {
+    throw new ShapeError(
+      `matmul(): ${name} = ${x.describe()} has ${x.rank} axes, needs 2 or more; reshape it`,
+    );
+  }
+  const [rows, columns] = x.shape.slice(-2);
+  return transposed ? [columns, rows] : [rows, columns];
+}
+
+type Context = BackwardContext<{ a: Tensor; b: Tensor }>;
+
+function gradientOfA(shape: MatmulShape, { saved: { a, b }, dOut, target }: Context) {
+  const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
+  const product: MatmulShape = transposeA
+    ? { batch, m: k, n: m, k: n, transposeA: transposeB, transposeB: true, sharedA: sharedB }
+    : { batch, m, n: k, k: n, transposeB: !transposeB, sharedB };
+  const factors = transposeA ? { a: b, b: dOut } : { a: dOut, b };
+  return gradient(product, factors, a.shape, sharedA, target("a"));
+}
+
+function gradientOfB(shape: MatmulShape, { saved: { a, b }, dOut, target }: Context) {
+  const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
+  const product: MatmulShape = transposeB
+    ? { batch, m: n, n: k, k: m, transposeA: true, transposeB: transposeA, sharedB: sharedA }
+    : { batch, m: k, n, k: m, transposeA: !transposeA, sharedA };
+  const factors = transposeB ? { a: dOut, b: a } : { a, b: dOut };
+  return gradient(product, factors, b.shape, sharedB, target("b"));
+}
+
+/** The gradient of a factor; that of a shared one is the sum over the batch. */
+function gradient(
+  product: MatmulShape,
+  factors: { a: Tensor; b: Tensor },
+  shape: readonly number[],
+  shared: boolean | undefined,
+  into: ReturnType<Context["target"]>,
+): Tensor | undefined {
+  if (!shared) return matmulGradient(product, factors, shape, into);
+  const all = matmulGradient(product, factors, [product.batch, product.m, product.n], undefined)!;
+  return sumColumns(all, shape, into);
+}

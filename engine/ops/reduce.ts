@@ -1,0 +1,120 @@
+/**
+ * Sums, means and maxima over any axes.
+ *
+ *     sum    y = sum x      dx = dy, repeated
+ *     mean   y = sum x / n  dx = dy / n, repeated
+ *     max    y = max x      dx = dy / (how many entries equal the maximum) at each of those entries, 0 elsewhere
+ * @module
+ */
+import { record } from "../autograd.ts";
+import { ShapeError } from "../errors.ts";
+import { expectDType, sizeOf, Tensor } from "../tensor.ts";
+import { broadcastMap } from "./broadcast.ts";
+import { reducePasses } from "./reduce_passes.ts";
+
+/** Options of the reductions. */
+export interface ReduceOptions {
+  /** Keep the reduced axes with length 1; default false: they are dropped. */
+  keepDims?: boolean;
+}
+
+/**
+ * Sum over axes; negative ones count from the end. Without axes: over all, to a scalar.
+ * @throws {ShapeError} for an axis x does not have
+ */
+export function sum(x: Tensor, axes?: number | readonly number[], options?: ReduceOptions): Tensor {
+  return reduction("sum", x, axes, options);
+}
+
+/**
+ * Arithmetic mean over axes; negative ones count from the end. Without axes: over all, to a scalar.
+ * @throws {ShapeError} for an axis x does not have, or a mean over nothing
+ */
+export function mean(
+  x: Tensor,
+  axes?: number | readonly number[],
+  options?: ReduceOptions,
+): Tensor {
+  return reduction("mean", x, axes, options);
+}
+
+/**
+ * Maximum over axes; negative ones count from the end. Without axes: over all, to a scalar. Equal maxima share the
+ * gradient evenly.
+ * @throws {ShapeError} for an axis x does not have, or a maximum over nothing
+ */
+export function max(x: Tensor, axes?: number | readonly number[], options?: ReduceOptions): Tensor {
+  return reduction("max", x, axes, options);
+}
+
+function reduction(
+  name: "sum" | "mean" | "max",
+  x: Tensor,
+  axes: number | readonly number[] | undefined,
+  { keepDims = false }: ReduceOptions = {},
+): Tensor {
+  expectDType(`${name}: x`, x, "f32");
+  const over = resolveAxes(name, x, axes);
+  const kept = x.shape.map((d, k) => over.includes(k) ? 1 : d);
+  const shape = keepDims ? kept : x.shape.filter((_, k) => !over.includes(k));
+  const n = over.reduce((product, k) => product * x.shape[k], 1);
+  if (n === 0 && name !== "sum" && sizeOf(shape) > 0) {
+    throw new ShapeError(`${name}(): ${x.describe()} has no elements along axes [${over}]`);
+  }
+  const scale = name === "mean" ? 1 / n : 1;
+  const y = reducePasses(name, name === "max" ? "max" : "sum", x, over, shape, { scale })!;
+  const xShape = x.shape;
+  record(name, {
+    inputs: { x },
+    outputs: [y],
+    saved: name === "max" ? { x, y } : {},
+    backward: ({ saved, dOut }) => {
+      const g = viewAs(dOut, kept);
+      if (!saved.x || !saved.y) {
+        return { x: broadcastMap(`${name}.backward`, "mul", xShape, { a: g, b: scale }) };
+      }
+      const equal = broadcastMap("max.ties", "equal", xShape, {
+        a: saved.x,
+        b: viewAs(saved.y, kept),
+      });
+      const ties = reducePasses("max.ties", "sum", equal, over, kept)!;
+      return { x: broadcastMap("max.backward", "share", xShape, { a: equal, b: ties, g }) };
+    },
+  });
+  return y;
+}
+
+function viewAs(x: Tensor, shape: readonly number[]): Tensor {
+  return new Tensor(x.device, shape, x.dtype, x.storage);
+}
+
+/**
+ * Axes as rising numbers in [0, rank); all of them when none are given.
+ * @throws {ShapeError} naming the axis that x does not have, or has twice
+ */
+export function resolveAxes(
+  name: string,
+  x: Tensor,
+  axes: number | readonly number[] | undefined,
+): number[] {
+  if (axes === undefined) return x.shape.map((_, k) => k);
+  const given = typeof axes === "number" ? [axes] : axes;
+  const resolved = given.map((axis) => resolveAxis(name, x, axis)).sort((a, b) => a - b);
+  resolved.forEach((axis, k) => {
+    if (axis === resolved[k - 1]) {
+      throw new ShapeError(`${name}(): axis ${axis} is given twice in [${given.join(", ")}]`);
+    }
+  });
+  return resolved;
+}
+
+/** An axis as a number in [0, rank); negative ones count from the end. @throws {ShapeError} when x has no such axis */
+export function resolveAxis(name: string, x: Tensor, axis: number): number {
+  const k = axis < 0 ? axis + x.rank : axis;
+  if (!Number.isInteger(axis) || k < 0 || k >= x.rank) {
+    throw new ShapeError(
+      `${name}(): axis ${axis} does not exist in ${x.describe()}, which has ${x.rank} dimensions`,
+    );
+  }
+  return k;
+}

@@ -1,0 +1,30 @@
+/**
+ * Reshape: the same values under another shape. Free: no kernel runs, memory is shared.
+ * @module
+ */
+import { record } from "../autograd.ts";
+import { ShapeError } from "../errors.ts";
+import { sizeOf, Tensor } from "../tensor.ts";
+
+/**
+ * Views a tensor under another shape with as many elements. One dimension may be -1: it is computed.
+ * @throws {ShapeError} when the sizes differ
+ */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  const known = sizeOf(shape.filter((d) => d !== -1));
+  const dims = shape.map((d) => d === -1 ? x.size / known : d);
+  const fits = dims.every(Number.isInteger) && sizeOf(dims) === x.size;
+  if (shape.filter((d) => d === -1).length > 1 || !fits) {
+    throw new ShapeError(
+      `reshape(): ${x.describe()} has ${x.size} elements and cannot become [${shape.join(", ")}]`,
+    );
+  }
+  const y = new Tensor(x.device, dims, x.dtype, x.storage);
+  record("reshape", {
+    inputs: { x },
+    outputs: [y],
+    saved: {},
+    backward: ({ dOut }) => ({ x: reshape(dOut, x.shape) }),
+  });
+  return y;
+}

@@ -1,0 +1,62 @@
+/**
+ * Softmax and log-softmax along any axis; maths and kernels in kernels/softmax.ts.
+ * @module
+ */
+import { axisView } from "../../kernels/axis_view.ts";
+import { softmaxBackward, softmaxForward } from "../../kernels/softmax_workgroup.ts";
+import { record } from "../autograd.ts";
+import { run } from "../dispatch.ts";
+import { ShapeError } from "../errors.ts";
+import { expectDType, type Tensor } from "../tensor.ts";
+
+/**
+ * exp(x) / sum(exp(x)) along an axis, safe from overflow. Same shape.
+ * @param axis negative counts from the end; default the last
+ * @throws {ShapeError} when x has no such axis or the axis is empty
+ */
+export function softmax(x: Tensor, axis = -1): Tensor {
+  return alongAxis("softmax", x, axis, false);
+}
+
+/** The logarithm of softmax, computed without taking the logarithm of a small number. Same shape. */
+export function logSoftmax(x: Tensor, axis = -1): Tensor {
+  return alongAxis("logSoftmax", x, axis, true);
+}
+
+/** Checks an axis that may be negative and returns it in [0, rank). @throws {ShapeError} */
+export function resolveAxis(name: string, x: Tensor, axis: number): number {
+  const resolved = axis < 0 ? axis + x.rank : axis;
+  if (!Number.isInteger(resolved) || resolved < 0 || resolved >= x.rank) {
+    throw new ShapeError(
+      `${name}(): axis ${axis} does not exist in ${x.describe()}; it must be an integer from ${-x
+        .rank} to ${x.rank - 1}`,
+    );
+  }
+  if (x.shape[resolved] === 0 && x.size === 0) {
+    const others = x.shape.filter((_, i) => i !== resolved);
+    if (!others.includes(0)) {
+      throw new ShapeError(`${name}(): axis ${axis} of ${x.describe()} is empty, needs 1 or more`);
+    }
+  }
+  return resolved;
+}
+
+function alongAxis(name: string, x: Tensor, axis: number, log: boolean): Tensor {
+  expectDType(`${name}: x`, x, "f32");
+  const view = axisView(x.shape, resolveAxis(name, x, axis));
+  const y = x.device.empty(x.shape, "f32", name);
+  if (x.size > 0) run(softmaxForward(view, x.device.target, { log }), { x, y });
+  record(name, {
+    inputs: { x },
+    outputs: [y],
+    saved: { y },
+    backward: ({ saved, dOut }) => {
+      const dx = dOut.device.empty(dOut.shape, "f32", `${name} dx`);
+      if (dx.size > 0) {
+        run(softmaxBackward(view, dx.device.target, { log }), { y: saved.y, dOut, dx });
+      }
+      return { x: dx };
+    },
+  });
+  return y;
+}

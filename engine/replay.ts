@@ -1,0 +1,256 @@
+/**
+ * A captured list made ready to run again and again: memory assigned, bind groups made, uniforms uploaded. What is left
+ * for each run is three encoder calls a dispatch; no graph is walked, nothing is allocated or hashed.
+ *
+ * The list is cut into segments only where a host write must wait for commands before it.
+ * @module
+ */
+import { fill } from "../kernels/fill.ts";
+import { type Kernel, packParams, paramBytes } from "../kernels/kernel.ts";
+import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
+import { ScopeError } from "./errors.ts";
+import { type EncodedDispatch, NAN_PATTERN } from "./executor.ts";
+import type { BoundRange, Pipelines } from "./pipelines.ts";
+import { livesOf, planMemory } from "./planner.ts";
+import type { BufferPool } from "./pool.ts";
+import { type EngineRecord, rangesOf, type UploadRecord } from "./records.ts";
+
+/** A host write of every run. */
+export interface ReplayUpload {
+  readonly memory: GPUBuffer;
+  readonly offset: number;
+  readonly refresh: () => Uint8Array<ArrayBuffer>;
+}
+
+/** A command of a run. */
+export type ReplayCommand =
+  | {
+    readonly kind: "dispatch";
+    readonly pipeline: GPUComputePipeline;
+    readonly group: GPUBindGroup;
+    readonly offsets: number[];
+    readonly x: number;
+    readonly y: number;
+    readonly z: number;
+  }
+  | {
+    readonly kind: "copy";
+    readonly source: GPUBuffer;
+    readonly sourceOffset: number;
+    readonly target: GPUBuffer;
+    readonly targetOffset: number;
+    readonly bytes: number;
+  };
+
+/** Host writes, then commands of one submit. */
+export interface ReplaySegment {
+  readonly uploads: ReplayUpload[];
+  readonly commands: ReplayCommand[];
+  readonly encoded: EncodedDispatch[];
+}
+
+/** What `buildReplay` needs of the device. */
+export interface ReplayHost {
+  readonly gpu: GPUDevice;
+  readonly pool: BufferPool;
+  readonly pipelines: Pipelines;
+  readonly poison: boolean;
+}
+
+/** A list that can run again. */
+export interface Replay {
+  readonly segments: readonly ReplaySegment[];
+  /** Memory the plan holds. */
+  readonly allocations: readonly Allocation[];
+  readonly uniform: GPUBuffer | null;
+  /** Buffers from outside that it uses; they must stay alive. */
+  readonly external: readonly VirtualBuffer[];
+  /** Buffers it writes that are read after it: its results and what it updates. */
+  readonly written: readonly VirtualBuffer[];
+}
+
+/** Prepares a list whose programs are compiled. */
+export function buildReplay(
+  records: readonly EngineRecord[],
+  ends: { inputs: ReadonlySet<VirtualBuffer>; results: ReadonlySet<VirtualBuffer> },
+  host: ReplayHost,
+): Replay {
+  const { gpu, pool, pipelines, poison } = host;
+  const memoryOf = new Map<VirtualBuffer, GPUBuffer>();
+  const firstUse = new Map<VirtualBuffer, number>();
+  const allocations: Allocation[] = [];
+  for (const { bytes, tenants } of planMemory(livesOf(records, ends.inputs, ends.results))) {
+    const allocation: Allocation = { gpu: null, bytes: Math.ceil(bytes / 4) * 4, exclusive: true };
+    pool.acquire(allocation, "captured");
+    allocations.push(allocation);
+    for (const { buffer, first } of tenants) {
+      memoryOf.set(buffer, allocation.gpu!);
+      if (ends.results.has(buffer)) {
+        buffer.allocation.gpu = allocation.gpu;
+        buffer.allocation.borrowed = true;
+      }
+      firstUse.set(buffer, first);
+    }
+  }
+  const external = new Set<VirtualBuffer>();
+  const written = new Set<VirtualBuffer>(ends.results);
+  const memory = (range: BufferRange): GPUBuffer => {
+    const own = memoryOf.get(range.buffer);
+    if (own) return own;
+    external.add(range.buffer);
+    if (range.buffer.allocation.gpu === null) {
+      pool.acquire(range.buffer.allocation, range.buffer.label);
+    }
+    return range.buffer.allocation.gpu!;
+  };
+
+  const uniforms = new UniformWriter(gpu);
+  const segments: ReplaySegment[] = [];
+  const deferred: (() => void)[] = []; // bind groups need the uniform buffer, whose size is known at the end
+  let segment: ReplaySegment = { uploads: [], commands: [], encoded: [] };
+  let touched = new Set<GPUBuffer>();
+  segments.push(segment);
+
+  const dispatch = (kernel: Kernel, ranges: BoundRange[]): void => {
+    const { program } = kernel;
+    const offset = uniforms.add(kernel);
+    const { commands } = segment;
+    const at = commands.length;
+    commands.length++;
+    const [x, y, z] = kernel.workgroups;
+    deferred.push(() => {
+      const compiled = pipelines.get(program);
+      const group = pipelines.group(compiled, program, uniforms.buffer!, ranges);
+      commands[at] = {
+        kind: "dispatch",
+        pipeline: compiled.pipeline,
+        group,
+        offsets: [offset],
+        x,
+        y,
+        z,
+      };
+    });
+    ranges.forEach((range) => touched.add(range.buffer));
+  };
+
+  records.forEach((record, i) => {
+    if (record.kind === "release") return;
+    if (record.kind === "read") {
+      throw new ScopeError(
+        "capture(): a value is read inside the captured function; return the tensor and read it outside",
+      );
+    }
+    if (poison && record.kind !== "upload") {
+      for (const { buffer } of rangesOf(record)) {
+        if (firstUse.get(buffer) !== i) continue;
+        const bound = { buffer: memoryOf.get(buffer)!, offset: 0, size: buffer.bytes };
+        dispatch(fill(buffer.bytes / 4, NAN_PATTERN), [bound]);
+      }
+    }
+    if (record.kind === "upload") {
+      const target = memory(record.target);
+      if (touched.has(target)) {
+        segments.push(segment = { uploads: [], commands: [], encoded: [] });
+        touched = new Set();
+      }
+      segment.uploads.push({
+        memory: target,
+        offset: record.target.offset,
+        refresh: refresher(record),
+      });
+      if (!memoryOf.has(record.target.buffer)) written.add(record.target.buffer);
+    } else if (record.kind === "copy") {
+      const source = memory(record.source), target = memory(record.target);
+      segment.commands.push({
+        kind: "copy",
+        source,
+        sourceOffset: record.source.offset,
+        target,
+        targetOffset: record.target.offset,
+        bytes: record.target.bytes,
+      });
+      touched.add(source).add(target);
+      if (!memoryOf.has(record.target.buffer)) written.add(record.target.buffer);
+    } else {
+      const ranges = record.ranges.map((range) => ({
+        buffer: memory(range),
+        offset: range.offset,
+        size: range.bytes,
+      }));
+      dispatch(record.kernel, ranges);
+      segment.encoded.push({ record, ranges });
+      record.kernel.program.bindings.forEach((binding, k) => {
+        const { buffer } = record.ranges[k];
+        if (binding.access !== "read" && !memoryOf.has(buffer)) written.add(buffer);
+      });
+    }
+  });
+  uniforms.finish();
+  deferred.forEach((make) => make());
+  return {
+    segments,
+    allocations,
+    uniform: uniforms.buffer,
+    external: [...external],
+    written: [...written],
+  };
+}
+
+/** Encodes the commands of a segment. */
+export function encodeSegment(segment: ReplaySegment, encoder: GPUCommandEncoder): void {
+  let pass: GPUComputePassEncoder | null = null;
+  let last: GPUComputePipeline | null = null;
+  for (const command of segment.commands) {
+    if (command.kind === "dispatch") {
+      if (pass === null) {
+        pass = encoder.beginComputePass();
+        last = null;
+      }
+      if (command.pipeline !== last) pass.setPipeline(last = command.pipeline);
+      pass.setBindGroup(0, command.group, command.offsets);
+      pass.dispatchWorkgroups(command.x, command.y, command.z);
+    } else {
+      pass?.end();
+      pass = null;
+      const { source, sourceOffset, target, targetOffset, bytes } = command;
+      encoder.copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
+    }
+  }
+  pass?.end();
+}
+
+/** Constants of the function are written again each time: their memory may have been lent to another buffer since. */
+function refresher(record: UploadRecord): () => Uint8Array<ArrayBuffer> {
+  return record.refresh ?? (() => record.data);
+}
+
+/** Collects uniforms of a list and uploads them once. */
+class UniformWriter {
+  buffer: GPUBuffer | null = null;
+  #kernels: { kernel: Kernel; offset: number }[] = [];
+  #bytes = 0;
+  constructor(private readonly gpu: GPUDevice) {}
+
+  add(kernel: Kernel): number {
+    const offset = this.#bytes;
+    this.#kernels.push({ kernel, offset });
+    const alignment = this.gpu.limits.minUniformBufferOffsetAlignment;
+    this.#bytes += Math.ceil(paramBytes(kernel.program) / alignment) * alignment;
+    return offset;
+  }
+
+  finish(): void {
+    if (this.#bytes === 0) return;
+    this.buffer = this.gpu.createBuffer({
+      label: "captured uniforms",
+      size: this.#bytes,
+      usage: 0x40 | 0x08, // UNIFORM | COPY_DST
+    });
+    const host = new DataView(new ArrayBuffer(this.#bytes));
+    for (const { kernel, offset } of this.#kernels) {
+      packParams(kernel.program, kernel.params, host, offset);
+    }
+    this.gpu.queue.writeBuffer(this.buffer, 0, host.buffer);
+  }
+}

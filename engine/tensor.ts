@@ -1,0 +1,213 @@
+/**
+ * Tensors: dense, row-major, on the GPU. A tensor is a shape, a dtype and a range of a buffer.
+ *
+ * There are no strides: a reshape is free and shares memory, everything else (transposition inside a matmul apart)
+ * copies. Images and feature maps are channels last inside wgrad; NCHW exists only at the edges.
+ * @module
+ */
+import { type BackwardNode, runBackward } from "./autograd.ts";
+import type { BufferRange, VirtualBuffer } from "./buffers.ts";
+import type { Device } from "./device.ts";
+import { DTypeError, ScopeError, ShapeError } from "./errors.ts";
+
+/** Element types; all take 4 bytes. */
+export type DType = "f32" | "i32" | "u32";
+
+/** Host arrays by dtype. */
+export type HostArray = Float32Array | Int32Array | Uint32Array;
+
+/** Where a tensor lies; shared by its reshapes, replaced when a parameter moves into an arena. */
+export interface Storage {
+  buffer: VirtualBuffer;
+  /** In bytes. */
+  offset: number;
+}
+
+/** A row-major array on the GPU that knows how it was computed. */
+export class Tensor {
+  /** Sizes, outermost first; [] for a scalar. */
+  readonly shape: readonly number[];
+  /** Element type. */
+  readonly dtype: DType;
+  /** True when `backward()` should leave a gradient here (a leaf) or pass one through (a result). */
+  requiresGrad = false;
+  /** d(loss)/d(this), filled by `backward()`; same shape. Null until then. */
+  grad: Tensor | null = null;
+  /** @internal How it was computed; null for leaves. */
+  node: BackwardNode | null = null;
+  /** @internal A leaf's own place for its gradient: made at its first backward, or part of an optimiser's arena. */
+  gradSlot: Tensor | null = null;
+  #device: Device | null;
+  #storage: Storage | null;
+
+  /** @internal Use `device.tensor`, `device.zeros` or an op. */
+  constructor(
+    device: Device | null,
+    shape: readonly number[],
+    dtype: DType,
+    storage: Storage | null,
+  ) {
+    this.#device = device;
+    this.shape = Object.freeze([...shape]);
+    this.dtype = dtype;
+    this.#storage = storage;
+  }
+
+  /** The device it lives on. @throws {ScopeError} for a parameter that was not placed yet. */
+  get device(): Device {
+    if (this.#device === null) throw this.#unplaced();
+    return this.#device;
+  }
+
+  /** True once it has a device and memory; parameters get both from `model.to(device)`. */
+  get placed(): boolean {
+    return this.#storage !== null;
+  }
+
+  /** @internal Gives it memory, or other memory. */
+  place(device: Device, storage: Storage): void {
+    this.#device = device;
+    this.#storage = storage;
+  }
+
+  /** @internal */
+  get storage(): Storage {
+    if (this.#storage === null) throw this.#unplaced();
+    return this.#storage;
+  }
+
+  /** @internal The bytes it occupies. @throws {ScopeError} naming it when its memory was released. */
+  get range(): BufferRange {
+    const { buffer, offset } = this.storage;
+    if (buffer.released) {
+      throw new ScopeError(
+        `Tensor ${this.describe()} was released by ${buffer.releasedBy}; return it from the scope ` +
+          "that made it, or read it inside.",
+      );
+    }
+    return { buffer, offset, bytes: 4 * this.size, shape: this.shape };
+  }
+
+  /** Number of elements; 1 for a scalar (shape []). */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Number of dimensions. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** `f32[2, 3] "softmax"`, for messages. */
+  describe(): string {
+    const label = this.#storage ? ` "${this.#storage.buffer.label}"` : "";
+    return `${this.dtype}[${this.shape.join(", ")}]${label}`;
+  }
+
+  /**
+   * Copies the values to the host. Waits for the GPU; ask inside a step, await outside.
+   * @returns a Float32Array, Int32Array or Uint32Array by dtype, in row-major order
+   * @throws {WgradError} when computing it failed: stale values are never returned
+   */
+  data(): Promise<HostArray> {
+    return this.device.read(this.range, (bytes): HostArray => {
+      if (this.dtype === "f32") return new Float32Array(bytes);
+      return this.dtype === "i32" ? new Int32Array(bytes) : new Uint32Array(bytes);
+    });
+  }
+
+  /** The value of a tensor with one element. @throws {ShapeError} when it has more. */
+  item(): Promise<number> {
+    if (this.size !== 1) {
+      throw new ShapeError(`item(): ${this.describe()} has ${this.size} elements, needs 1`);
+    }
+    const View = this.dtype === "f32"
+      ? Float32Array
+      : this.dtype === "i32"
+      ? Int32Array
+      : Uint32Array;
+    return this.device.read(this.range, (bytes) => new View(bytes)[0]);
+  }
+
+  /**
+   * Fills `grad` of every tensor with `requiresGrad` that this one was computed from; gradients add to those there.
+   * @param dOut gradient of the loss by this tensor; may be left out for a tensor with one element (then 1)
+   */
+  backward(dOut?: Tensor): void {
+    runBackward(this, dOut);
+  }
+
+  /** The same memory without the history: no gradient flows through it. */
+  detach(): Tensor {
+    return new Tensor(this.device, this.shape, this.dtype, this.storage);
+  }
+
+  /** Releases the memory now. Only needed outside scopes, and even there the garbage collector does it in time. */
+  dispose(): void {
+    this.device.release(this.storage.buffer, "dispose()");
+  }
+
+  #unplaced(): ScopeError {
+    return new ScopeError(
+      `A ${this.dtype}[${
+        this.shape.join(", ")
+      }] parameter has no memory yet; call model.to(device) first.`,
+    );
+  }
+}
+
+/** Product of the dimensions. */
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (const d of shape) size *= d;
+  return size;
+}
+
+/** True when two shapes are equal. */
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((d, i) => d === b[i]);
+}
+
+/**
+ * Checks a tensor's shape against a pattern, where a number must match and a letter stands for any size (the same
+ * letter for the same size). Returns the sizes.
+ * @example `const [b, n] = expectShape("attention: x", x, ["B", "N", 192]);`
+ * @throws {ShapeError} naming the argument, what it has and what it needs
+ */
+export function expectShape(
+  name: string,
+  tensor: Tensor,
+  pattern: readonly (number | string)[],
+): number[] {
+  if (!(tensor instanceof Tensor)) {
+    throw new DTypeError(
+      `${name} must be a Tensor, got ${tensor === null ? "null" : typeof tensor}`,
+    );
+  }
+  const letters = new Map<string, number>();
+  const fits = tensor.rank === pattern.length && pattern.every((want, i) => {
+    const got = tensor.shape[i];
+    if (typeof want === "number") return want === got;
+    const seen = letters.get(want);
+    letters.set(want, seen ?? got);
+    return seen === undefined || seen === got;
+  });
+  if (!fits) {
+    throw new ShapeError(
+      `${name} has shape [${tensor.shape.join(", ")}], needs [${pattern.join(", ")}]`,
+    );
+  }
+  return [...tensor.shape];
+}
+
+/** Checks a tensor's dtype. @throws {DTypeError} naming the argument. */
+export function expectDType(name: string, tensor: Tensor, ...allowed: DType[]): void {
+  if (!(tensor instanceof Tensor)) {
+    throw new DTypeError(
+      `${name} must be a Tensor, got ${tensor === null ? "null" : typeof tensor}`,
+    );
+  }
+  if (!allowed.includes(tensor.dtype)) {
+    throw new DTypeError(`${name} is ${tensor.dtype}, needs ${allowed.join(" or ")}`);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Writing files so that the final name never holds half of one (Deno and Node only).
+ *
+ * The bytes go to a temporary file in the same folder, are forced to the disk, and only then take the final name in one
+ * step. Whatever happens before that step, a full disk, Ctrl-C or a power cut, the old file stays as it was.
+ * @module
+ */
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  realpath,
+  rename,
+  rm,
+} from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { DataError } from "../engine/errors.ts";
+import { codeOf, fileError, type FileErrorClass } from "./file_error.ts";
+
+/** The bytes of a file: at once, or in chunks that are fetched one by one. */
+export type FileChunks = Uint8Array | string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** Options of `writeFileAtomic`. */
+export interface WriteFileOptions {
+  /** Class of the errors that the file system causes. Default `DataError`. */
+  readonly errorClass?: FileErrorClass;
+  /** Keep the file that is replaced as `<path>.prev`. Default false. */
+  readonly keepPrevious?: boolean;
+}
+
+/**
+ * Writes a file in one step, making its folder where there is none. A symbolic link stays one: its target is replaced.
+ *
+ * An error of the chunks' source (a lost device, an interrupt) passes through as it is; the temporary file is removed
+ * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind.
+ * @returns how many bytes were written
+ * @throws {DataError} (or `errorClass`) the disk is full, the folder is not writable and the like; names path and cause
+ */
+export async function writeFileAtomic(
+  path: string,
+  chunks: FileChunks,
+  options: WriteFileOptions = {},
+): Promise<number> {
+  const { errorClass = DataError, keepPrevious = false } = options;
+  const guard: Guard = (work) =>
+    work.catch((cause) => {
+      throw fileError(errorClass, "write", path, cause);
+    });
+  const target = await realpath(path).catch(() => path);
+  await guard(mkdir(dirname(target), { recursive: true }));
+  const temporary = join(
+    dirname(target),
+    `${basename(target)}.${crypto.randomUUID().slice(0, 8)}.tmp`,
+  );
+  try {
+    const bytes = await writeNew(temporary, chunks, guard);
+    if (keepPrevious) await guard(keepAsPrevious(target, temporary));
+    await guard(rename(temporary, target));
+    await syncFolder(dirname(target));
+    return bytes;
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one that tells why
+    throw error;
+  }
+}
+
+/** Gives the errors of the file system their type and the path; those of the chunks' source stay as they are. */
+type Guard = <T>(work: Promise<T>) => Promise<T>;
+
+/** Writes a new file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
+async function writeNew(path: string, chunks: FileChunks, guard: Guard): Promise<number> {
+  const file = await guard(open(path, "wx"));
+  let bytes = 0;
+  try {
+    for await (const chunk of asChunks(chunks)) {
+      await guard(writeAll(file, chunk));
+      bytes += chunk.byteLength;
+    }
+    await guard(file.sync());
+  } finally {
+    await guard(file.close());
+  }
+  return bytes;
+}
+
+function asChunks(chunks: FileChunks): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (typeof chunks === "string") return [new TextEncoder().encode(chunks)];
+  return chunks instanceof Uint8Array ? [chunks] : chunks;
+}
+
+/** One `write` may take only a part, as on a disk that is nearly full. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength;) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.byteLength - at, null);
+    at += bytesWritten;
+  }
+}
+
+/** Makes `<target>.prev` the file that `target` is now, while `target` itself never goes away. */
+async function keepAsPrevious(target: string, temporary: string): Promise<void> {
+  const second = `${temporary}.prev`;
+  try {
+    try {
+      await link(target, second);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return; // the first write: there is nothing to keep
+      await copyFile(target, second); // a file system without hard links
+    }
+    await rename(second, `${target}.prev`);
+  } finally {
+    await rm(second, { force: true });
+  }
+}
+
+/** Puts the new name itself on the disk; where folders cannot be synced (Windows) the system decides when. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // The file has its final name already: a failure here must not be reported as a failed write.
+  }
+}

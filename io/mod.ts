@@ -1,0 +1,18 @@
+/**
+ * Files of weights and checkpoints <-> named arrays. Everything here also runs in a browser; what needs a file system
+ * (atomic writes, lazy reads from disk) is in `io/files.ts`.
+ * @module
+ */
+export * from "./named_array.ts";
+export * from "./convert.ts";
+export type { JsonObject, JsonValue } from "./json.ts";
+export type { RngState } from "../engine/random/host_rng.ts";
+export {
+  MAX_HEADER_BYTES,
+  parseSafetensorsHeader,
+  type SafetensorsHeader,
+  type TensorEntry,
+} from "./safetensors_header.ts";
+export * from "./safetensors.ts";
+export * from "./safetensors_write.ts";
+export * from "./checkpoint.ts";

@@ -1,0 +1,123 @@
+/**
+ * Reading safetensors files tensor by tensor, from bytes in memory or from any source that can hand out ranges (a file,
+ * HTTP range requests, a Blob), so that the host never holds more than the header and the largest tensor.
+ * @module
+ */
+import { CheckpointError } from "../engine/errors.ts";
+import type { NamedArray } from "./named_array.ts";
+import {
+  headerLength,
+  LENGTH_BYTES,
+  parseSafetensorsHeader,
+  type TensorEntry,
+} from "./safetensors_header.ts";
+import { excerpt } from "./strict_json.ts";
+
+/** Something that holds bytes and can hand out any range of them. */
+export interface ByteSource {
+  /** Its whole length in bytes. */
+  readonly size: number;
+  /** Names it in errors, such as a path. */
+  readonly label?: string;
+  /** Exactly `length` bytes from `offset` on; the caller does not write to them. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** All of a safetensors file. */
+export interface SafetensorsContent {
+  /** The arrays by name, in the order of the file. */
+  readonly tensors: ReadonlyMap<string, NamedArray>;
+  /** The file's `__metadata__` strings, empty where there are none. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** An open safetensors file: its header is read and checked, its tensors are read when asked for. */
+export class SafetensorsReader {
+  /** Where each tensor lies, by name, in the order of the file. */
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  /** The file's `__metadata__` strings, empty where there are none. */
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly #source: ByteSource;
+
+  private constructor(
+    source: ByteSource,
+    entries: ReadonlyMap<string, TensorEntry>,
+    metadata: ReadonlyMap<string, string>,
+  ) {
+    this.#source = source;
+    this.entries = entries;
+    this.metadata = metadata;
+  }
+
+  /**
+   * Reads and checks the header.
+   * @throws {CheckpointError} the file is no safetensors file, truncated, or hostile
+   */
+  static async open(from: Uint8Array | ByteSource): Promise<SafetensorsReader> {
+    const source = from instanceof Uint8Array ? bytesSource(from) : from;
+    const label = source.label ?? "safetensors";
+    const start = await readExactly(source, 0, Math.min(LENGTH_BYTES, source.size));
+    const length = headerLength(start, source.size, label);
+    const bytes = await readExactly(source, 0, LENGTH_BYTES + length);
+    const { tensors, metadata } = parseSafetensorsHeader(bytes, source.size, label);
+    return new SafetensorsReader(source, tensors, metadata);
+  }
+
+  /**
+   * Reads one tensor.
+   * @throws {CheckpointError} there is none of this name, or its bytes cannot be read
+   */
+  async read(name: string): Promise<NamedArray> {
+    const entry = this.entries.get(name);
+    if (entry === undefined) {
+      const label = this.#source.label ?? "safetensors";
+      throw new CheckpointError(
+        `${label}: there is no tensor ${excerpt(name)} among its ${this.entries.size}`,
+      );
+    }
+    const { dtype, shape, offset, byteLength } = entry;
+    return { dtype, shape, data: await readExactly(this.#source, offset, byteLength) };
+  }
+
+  /** Reads the tensors one after the other, in the order of the file. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<[name: string, array: NamedArray]> {
+    for (const name of this.entries.keys()) yield [name, await this.read(name)];
+  }
+}
+
+/**
+ * Reads a whole safetensors file. From a Uint8Array the arrays share its memory.
+ * @throws {CheckpointError} the file is no safetensors file, truncated, or hostile
+ */
+export async function readSafetensors(from: Uint8Array | ByteSource): Promise<SafetensorsContent> {
+  const reader = await SafetensorsReader.open(from);
+  const tensors = new Map<string, NamedArray>();
+  for await (const [name, array] of reader) tensors.set(name, array);
+  return { tensors, metadata: reader.metadata };
+}
+
+/** Bytes in memory as a source; ranges share their memory. */
+export function bytesSource(bytes: Uint8Array, label?: string): ByteSource {
+  return {
+    size: bytes.byteLength,
+    label,
+    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+  };
+}
+
+/** A source that hands out less than it promised (a file cut while it is read) must not become a short tensor. */
+async function readExactly(
+  source: ByteSource,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = await source.read(offset, length);
+  const got = bytes.byteLength;
+  if (got !== length) {
+    const label = source.label ?? "safetensors";
+    throw new CheckpointError(
+      `${label}: got ${got} of ${length} bytes at ${offset}; it became shorter while it was read`,
+    );
+  }
+  return bytes;
+}

@@ -1,0 +1,220 @@
+/**
+ * The catalogue's calls of kernels that work element by element.
+ * @module
+ */
+import { activationDerivativeReference } from "../activations.ts";
+import { addGradientsKernel, addInto, addIntoReference } from "../add_into.ts";
+import { concatRows, concatRowsReference, embedRows, embedRowsReference } from "../concat.ts";
+import {
+  elementwise,
+  elementwiseBackward,
+  type ElementwiseName,
+  elementwiseReference,
+} from "../elementwise.ts";
+import { fill, fillReference } from "../fill.ts";
+import { nonFinite } from "../non_finite.ts";
+import { patchify, patchifyReference, type PatchShape, unpatchify } from "../patchify.ts";
+import { type MatrixShape, permute, transposeTiled } from "../permute.ts";
+import { dropout, dropoutMask, normalNoise, randomWords } from "../random.ts";
+import { selfTestKernel, selfTestReference } from "../self_test.ts";
+import {
+  type MapFunctionName,
+  type MapInputs,
+  stridedMap,
+  stridedMapReference,
+} from "../strided_map.ts";
+import { array, type CatalogueEntry, coarse, entry, HUGE, pairs, TARGETS } from "./entry.ts";
+
+/** Derivatives in terms of what the backward kernel reads, x or y. */
+const SLOPES: Readonly<Record<ElementwiseName, (v: number) => number>> = {
+  relu: (v) => v > 0 ? 1 : 0,
+  gelu: (v) => activationDerivativeReference("gelu", v),
+  silu: (v) => activationDerivativeReference("silu", v),
+  sigmoid: (v) => v * (1 - v),
+  tanh: (v) => 1 - v * v,
+  exp: (v) => v,
+  log: (v) => 1 / v,
+  sqrt: (v) => 0.5 / v,
+  square: (v) => 2 * v,
+  abs: Math.sign,
+};
+const FUNCTIONS = Object.keys(SLOPES) as ElementwiseName[];
+/** Counts with at least four workgroups, of scalars and of vectors. */
+const COUNTS = [195, 772];
+const positive = (f: ElementwiseName) => f === "log" || f === "sqrt";
+
+const functions = [
+  entry("elementwise", elementwise, {
+    small: pairs(FUNCTIONS, COUNTS),
+    huge: [["relu", HUGE - 1]],
+    input: (value, _name, _i, [f]) => positive(f) ? 0.1 + Math.abs(value) : 3 * value,
+    reference: ({ x }, [f]) => elementwiseReference(f, x),
+  }),
+  entry("elementwise", elementwiseBackward, {
+    small: pairs(FUNCTIONS, COUNTS),
+    huge: [["gelu", HUGE - 1]],
+    input: (value, name, _i, [f]) =>
+      name === "saved" && positive(f) ? 0.1 + Math.abs(value) : 3 * value,
+    reference: ({ saved, dOut }, [f]) => ({
+      dx: array(saved.length, (i) => dOut[i] * SLOPES[f](saved[i])),
+    }),
+  }),
+];
+
+type MapCall = [MapFunctionName, number[], MapInputs];
+const walk = (size: number, ...strides: number[]) => ({ strides, size });
+const copies: MapCall[] = [
+  ["copy", [1200], { a: walk(1200, 1) }],
+  ["copy", [299], { a: { ...walk(300, 1), offset: 1 } }], // scalar
+  ["copy", [1000], { a: { ...walk(1001, 1), offset: 1 } }], // gather
+  ["copy", [16, 20, 4], { a: walk(1280, 4, 64, 1) }], // rows moved
+  ["copy", [4, 30, 5], { a: walk(600, 1, 20, 4) }],
+  ["copy", [2, 50, 3, 2], { a: walk(600, 300, 2, 100, 1) }],
+];
+const binary: MapCall[] = pairs(
+  ["add", "sub", "mul", "div", "maximum", "minimum", "equal"] as const,
+  [
+    [[1200], { a: walk(1200, 1), b: walk(1200, 1) }],
+    [[1200], { a: walk(1200, 1), b: 0.5 }],
+    [[100, 6], { a: walk(600, 6, 1), b: walk(6, 0, 1) }],
+    [[300, 4], { a: walk(1200, 4, 1), b: walk(300, 1, 0) }],
+  ] as [number[], MapInputs][],
+).map(([f, [dims, inputs]]) => [f, dims, inputs]);
+const gradients: MapCall[] = pairs(
+  ["div_grad", "maximum_grad", "minimum_grad", "share"] as const,
+  [
+    [[1200], { a: walk(1200, 1), b: walk(1200, 1), g: walk(1200, 1) }],
+    [[100, 6], { a: walk(600, 6, 1), b: walk(6, 0, 1), g: walk(600, 6, 1) }],
+  ] as [number[], MapInputs][],
+).map(([f, [dims, inputs]]) => [f, dims, inputs]);
+const hugeMap: MapCall = ["add", [2 ** 12, 2 ** 13 - 1], {
+  a: walk(HUGE - 2 ** 12, 2 ** 13 - 1, 1),
+  b: walk(2 ** 12, 1, 0),
+}];
+
+const patches: [PatchShape][] = [[3, 4], [1, 2]].map(([channels, patch]) => [
+  { batch: 4, channels, height: 16, width: 24, patch },
+]);
+const matrices: [MatrixShape][] = [
+  [{ outer: 2, rows: 33, columns: 9 }],
+  [{ outer: 2, rows: 32, columns: 64 }],
+];
+
+const moves = [
+  entry("strided_map", stridedMap, {
+    small: [...copies, ...binary, ...gradients],
+    huge: [hugeMap],
+    input: (value, name, _i, [f]) => {
+      if (f === "copy") return value;
+      if (name === "b_in" && /div|share/.test(f)) return 0.5 + Math.abs(value);
+      return /imum|equal/.test(f) && name !== "g_in" ? coarse(value) : value;
+    },
+    reference: ({ a_in: a, b_in: b, g_in: g }, [f, dims, inputs]) =>
+      stridedMapReference(f, dims, inputs, { a, b, g }),
+  }),
+  entry("permute", transposeTiled, {
+    small: matrices,
+    huge: [[{ outer: 2 ** 18, rows: 8, columns: 16 }]],
+    reference: ({ a_in: a }, [{ outer, rows, columns }]) => {
+      const inputs = { a: walk(a.length, rows * columns, 1, columns) };
+      return stridedMapReference("copy", [outer, columns, rows], inputs, { a });
+    },
+  }),
+  entry("permute", permute, {
+    small: TARGETS.flatMap((target) => [
+      [[64, 33], [1, 64], target],
+      [[3, 5, 4], [4, 12, 1], target],
+    ]),
+    reference: ({ a_in: a }, [dims, strides]) =>
+      stridedMapReference("copy", dims, { a: { strides, size: a.length } }, { a }),
+  }),
+  entry("patchify", patchify, {
+    small: patches,
+    reference: ({ a_in: a }, [shape]) => patchifyReference(shape, a),
+  }),
+  entry("patchify", unpatchify, {
+    small: patches,
+    reference: ({ a_in: a }, [shape]) => {
+      const from = patchifyReference(shape, array(a.length, (i) => i)).y;
+      const y = new Float64Array(a.length);
+      from.forEach((to, i) => y[to] = a[i]);
+      return { y };
+    },
+  }),
+  entry("concat", concatRows, {
+    small: [
+      [65, [1, 2]],
+      [65, [4, 8]],
+      [1, [195]],
+      [193, [4]],
+      [40, [1, 2, 3]],
+      [33, [4, 4, 8, 4, 4, 8, 4]],
+    ],
+    huge: [[2 ** 12, [2 ** 13 - 3, 3]]],
+    reference: (inputs, [rows, lengths]) =>
+      concatRowsReference(rows, lengths, lengths.map((_, k) => inputs[`x${k}`])),
+  }),
+  entry("concat", embedRows, {
+    small: [
+      [{ rows: 33, length: 7, begin: 2, piece: 3 }],
+      [{ rows: 33, length: 32, begin: 4, piece: 8 }],
+    ],
+    huge: [[{ rows: 2 ** 12, length: 2 ** 13 - 1, begin: 1, piece: 5 }]],
+    reference: ({ x }, [piece]) => embedRowsReference(piece, x),
+  }),
+];
+
+const engine = [
+  entry("fill", fill, {
+    small: [[195, 0x7fc00001]],
+    huge: [[HUGE, 0]],
+    reference: (_inputs, [count, bits]) => fillReference(count, bits),
+  }),
+  entry("non_finite", nonFinite, {
+    small: [[195, 1, 3], [195, 0, 3], [65, 2, 3]],
+    huge: [[HUGE, 0, 1]],
+    // slot 1 meets an infinity at the very end, slot 2 a NaN
+    input: (value, name, i, [count, slot]) =>
+      name === "x" && slot > 0 && i === count - 1 ? 0x7f800000 + slot - 1 : value,
+    reference: ({ flags }, [, slot]) => ({
+      flags: array(flags.length, (i) => i === slot && slot > 0 ? 1 : flags[i]),
+    }),
+  }),
+  entry("add_into", addGradientsKernel, {
+    small: [[195]],
+    huge: [[HUGE]],
+    reference: ({ a, b }) => ({ y: array(a.length, (i) => a[i] + b[i]) }),
+  }),
+  entry("add_into", addInto, {
+    small: [[195, 0], [195, 1]],
+    huge: [[HUGE, 1]],
+    reference: ({ a, y }, [, accumulate]) => addIntoReference(a, y, accumulate),
+  }),
+  entry("self_test", selfTestKernel, {
+    small: [[]],
+    reference: ({ seed }) => selfTestReference(seed),
+  }),
+];
+
+// Their loops need Philox and the table of normals, which the engine has; its tests compare them bit by bit.
+const random = [
+  entry("random", randomWords, { small: [[771, 1]], huge: [[HUGE - 1, 0]], reference: null }),
+  entry("random", dropout, {
+    small: [[771, 2, 0.5], [772, 2, 0.5]],
+    huge: [[HUGE - 1, 0, 0.5]],
+    reference: null,
+  }),
+  entry("random", dropoutMask, {
+    small: [[771, 3, 0.5], [772, 3, 0.5]],
+    huge: [[HUGE - 1, 0, 0.5]],
+    reference: null,
+  }),
+  entry("random", normalNoise, {
+    small: [[771, 4, 1], [772, 4, 1]],
+    huge: [[HUGE - 1, 0, 1]],
+    reference: null,
+  }),
+];
+
+/** Kernels that work element by element. */
+export const ELEMENTS: readonly CatalogueEntry[] = [...functions, ...moves, ...engine, ...random];

@@ -1,0 +1,106 @@
+/**
+ * The catalogue's calls of matrix products and of what follows them.
+ * @module
+ */
+import type { Activation } from "../activations.ts";
+import {
+  biasActivationBackward,
+  biasActivationBackwardReference,
+  type BiasActivationShape,
+} from "../bias_activation.ts";
+import { matmulReadable, matmulReference } from "../matmul.ts";
+import { matmulPlan } from "../matmul_select.ts";
+import type { MatmulEpilogue, MatmulShape } from "../matmul_shape.ts";
+import { matmulTiled, type RegisterTile } from "../matmul_tiled.ts";
+import { BOTH, type CatalogueEntry, each, entry, pairs, TARGETS, type Values } from "./entry.ts";
+
+const EPILOGUES: MatmulEpilogue[] = [
+  {},
+  { bias: "shared", activation: "gelu", keepPre: true },
+  { bias: "batched", activation: "silu" },
+  { bias: "shared", activation: "relu" },
+  { accumulate: 0 },
+  { accumulate: 1 },
+];
+const products = (batch: number, m: number, n: number, k: number): MatmulShape[] =>
+  pairs(BOTH, BOTH).map(([transposeA, transposeB]) => ({ batch, m, n, k, transposeA, transposeB }));
+const ODD = products(3, 11, 13, 7), EVEN = products(2, 28, 20, 8);
+/** Every epilogue on two products, none and an addition on all others. */
+const CALLS: [MatmulShape, MatmulEpilogue][] = [
+  ...pairs([ODD[1], EVEN[0]], EPILOGUES),
+  ...pairs([...ODD, ...products(1, 35, 20, 6)], [{}]),
+  ...pairs(EVEN, [{ accumulate: 1 }]),
+  [{ batch: 3, m: 9, n: 8, k: 4, sharedA: true }, {}],
+  [{ batch: 3, m: 9, n: 8, k: 4, sharedB: true }, {}],
+];
+const MANY: MatmulShape = { batch: 1, m: 2 ** 16, n: 2 ** 9 - 1, k: 64 };
+const TILES: RegisterTile[] = [{ tm: 4, tn: 4 }, { tm: 8, tn: 8 }];
+const planned = (calls: [MatmulShape, MatmulEpilogue][]) =>
+  pairs(calls, TARGETS).map(([[shape, epilogue], target]) => [shape, epilogue, target] as const);
+
+type Factors = Parameters<typeof matmulReference>[2];
+
+/** Products whole, or by parts of `chunk` steps along k. */
+function product(inputs: Values, shape: MatmulShape, epilogue: MatmulEpilogue, splits = 1): Values {
+  if (splits === 1) return { ...matmulReference(shape, epilogue, inputs as unknown as Factors) };
+  const { batch, m, n, k, transposeA, transposeB } = shape;
+  const chunk = 4 * Math.ceil(k / 4 / splits), y = new Float64Array(batch * splits * m * n);
+  for (let at = 0; at < y.length; at++) {
+    const [z, i, j] = [Math.floor(at / (splits * m * n)), Math.floor(at / n) % m, at % n];
+    const first = Math.floor(at / (m * n)) % splits * chunk;
+    for (let l = first; l < Math.min(k, first + chunk); l++) {
+      y[at] += inputs.a[z * m * k + (transposeA ? l * m + i : i * k + l)] *
+        inputs.b[z * k * n + (transposeB ? j * k + l : l * n + j)];
+    }
+  }
+  return { y };
+}
+
+const matmul = [
+  entry("matmul", matmulReadable, {
+    small: CALLS,
+    huge: [[MANY, {}]],
+    reference: (inputs, [shape, epilogue = {}]) => product(inputs, shape, epilogue),
+  }),
+  entry("matmul_tiled", matmulTiled, {
+    small: [
+      ...pairs(CALLS, TILES)
+        .filter(([[{ m, n }], { tm, tn }]) => m >= tm && n >= tn)
+        .map(([[shape, epilogue], tile]) => [shape, epilogue, tile] as const),
+      [{ batch: 2, m: 9, n: 8, k: 37 }, {}, TILES[1], 3],
+      [{ batch: 2, m: 9, n: 8, k: 36, transposeB: true }, {}, TILES[0], 4],
+    ],
+    huge: [[MANY, {}, TILES[0]]],
+    reference: (inputs, [shape, epilogue, , splits]) => product(inputs, shape, epilogue, splits),
+  }),
+  entry("matmul_select", matmulPlan, {
+    small: planned(CALLS),
+    huge: planned([[MANY, {}]]),
+    reference: (inputs, [shape, epilogue]) => product(inputs, shape, epilogue),
+  }),
+];
+
+const shapes: BiasActivationShape[] = pairs(
+  pairs(["none", "gelu", "relu", "silu"] as Activation[], [5, 8]),
+  [0, 1] as const,
+).map(([[activation, cols], accumulate]) => ({
+  rows: 201,
+  cols,
+  activation,
+  strip: 3,
+  accumulate,
+}));
+
+const epilogues = [
+  entry("bias_activation", biasActivationBackward, {
+    small: each(shapes),
+    huge: [[{ rows: 2 ** 16, cols: 127, activation: "gelu", strip: 1, accumulate: 0 }]],
+    input: (value) => 2 * value,
+    reference: ({ pre, dOut, dBias }, [shape]) => ({
+      ...biasActivationBackwardReference(shape, { pre, dOut, dBias }),
+    }),
+  }),
+];
+
+/** Matrix products. */
+export const PRODUCTS: readonly CatalogueEntry[] = [...matmul, ...epilogues];

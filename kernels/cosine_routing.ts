@@ -1,0 +1,130 @@
+/**
+ * Cosine routing scores: how well token n fits the query of slot s (MoE Jetpack, arXiv:2406.04801); here one invocation
+ * makes one score.
+ *
+ * Math    r_n = 1 / (|x_n| + eps),   c_ns = r_n <x_n, q_s>
+ *         eps is added to the norm as in the reference code, so a zero token scores 0 everywhere. The queries are
+ *         normalised before, once (layer norm, then L2), by their own ops.
+ *         Backward, with g the gradient by c and G = g q (per token, "to tokens" of soft_merge.ts with one image of B N
+ *         tokens and q as its slots):
+ *           dx_n = r G_n - r^2 <x_n, G_n> x_n / |x_n|        the L2 backward of G (l2_normalize.ts); last term 0 at 0
+ *           dq_s = sum_n g_ns r_n x_n                        "to slots" with scaled tokens, in strips of tokens whose
+ *                                                            partial sums column_sum.ts adds
+ *         <x_n, G_n> = sum_s g_ns c_ns / r_n: the form with k = sum_s g c is the same number, and needs c to be kept.
+ * Shapes  x [B N, D], q [S, D] -> c [B N, S] and r [B N] (saved for dq). All f32.
+ * Work    One invocation per score; neighbours own neighbouring slots, share the token and walk D together. Each computes
+ *         the token's norm again, for one more multiply-add beside its own. The tiled variant is `dotsTiled` of
+ *         soft_merge_tiled.ts with the norm in its loop: once per tile.
+ * Memory  2 loads for 4 flops here; see there for tiles.
+ * @module
+ */
+import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
+import type { MergeShape } from "./soft_merge.ts";
+import { dots, dotsTile, dotsTiled } from "./soft_merge_tiled.ts";
+import type { Target } from "./target.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Sizes of cosine routing. */
+export interface CosineShape {
+  /** B N, tokens of the whole batch. */
+  readonly tokens: number;
+  /** S, slots. */
+  readonly slots: number;
+  /** D, channels. */
+  readonly dim: number;
+}
+
+const SIZE = 64;
+
+const scoresProgram = memoize((_: Record<never, never>) =>
+  defineProgram({
+    name: "cosine_routing.scores",
+    params: { tokens: "u32", slots: "u32", dim: "u32", eps: "f32" },
+    bindings: { x: "read f32", v: "read f32", g: "write f32", scale: "write f32" },
+    workgroupSize: SIZE,
+    code: wgsl`
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(${GROUP_ARGUMENTS}) {
+  let own = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
+  let n = own / params.slots;
+  let s = own % params.slots;
+  if (n >= params.tokens) { return; }
+  var score = 0.0;
+  var squares = 0.0;
+  for (var d = 0u; d < params.dim; d++) {
+    let value = x[n * params.dim + d];
+    score += value * v[s * params.dim + d];
+    squares += value * value;
+  }
+  let factor = 1.0 / (sqrt(squares) + params.eps);
+  g[own] = score * factor;
+  if (s == 0u) { scale[n] = factor; }
+}`,
+  })
+);
+
+/** Cosine routing as soft routing of one image with all tokens of the batch, whose slots are the queries. */
+export function asMerge({ tokens, slots, dim }: CosineShape): MergeShape {
+  return { batch: 1, tokens, slots, perExpert: slots, dim };
+}
+
+/** Scores `g` and factors `scale` from tokens `x` and queries `v`, one score per invocation. */
+export function cosineScoresReadable(shape: CosineShape, eps: number): Kernel {
+  const { tokens, slots, dim } = shape;
+  return {
+    program: scoresProgram({}),
+    params: { tokens, slots, dim, eps },
+    sizes: { x: tokens * dim, v: slots * dim, g: tokens * slots, scale: tokens },
+    workgroups: foldWorkgroups(ceilDiv(tokens * slots, SIZE)),
+    flops: 2 * tokens * dim * (slots + 1),
+    bytes: 4 * (tokens * dim + slots * dim + tokens * slots + tokens),
+  };
+}
+
+/** Scores `g` and factors `scale` from tokens `x` and queries `v`, by the variant that suits shape and adapter. */
+export function cosineScoresForward(shape: CosineShape, eps: number, target: Target): Kernel {
+  const tile = dotsTile(shape, target);
+  return tile ? dotsTiled(asMerge(shape), tile, eps) : cosineScoresReadable(shape, eps);
+}
+
+/** Scores `g` = <x, v> without normalised tokens, by the variant that suits shape and adapter. */
+export function plainScoresForward(shape: CosineShape, target: Target): Kernel {
+  return dots(asMerge(shape), target);
+}
+
+/**
+ * How the sum over tokens of dq is cut: `strips` strips of `tokens` tokens. There are fewer slots and channels than
+ * lanes, so strips work at the same time and their partial sums [strips, S, D] are added afterwards.
+ */
+export function queryStrips(
+  shape: CosineShape,
+  target: Target,
+): { strips: number; tokens: number } {
+  const software = target.adapterClass === "software";
+  const tiles = Math.max(1, ceilDiv(shape.slots * shape.dim, software ? 256 : 16));
+  const wanted = ceilDiv(software ? 96 : 16384, tiles);
+  const tokens = ceilDiv(shape.tokens, Math.min(wanted, ceilDiv(shape.tokens, 64)));
+  return { strips: ceilDiv(shape.tokens, tokens), tokens };
+}
+
+/** The plain loop of the scores and the factors. */
+export function cosineScoresReference(
+  { tokens, slots, dim }: CosineShape,
+  eps: number,
+  x: ArrayLike<number>,
+  queries: ArrayLike<number>,
+): { scores: Float64Array; scale: Float64Array } {
+  const scores = new Float64Array(tokens * slots), scale = new Float64Array(tokens);
+  for (let n = 0; n < tokens; n++) {
+    let squares = 0;
+    for (let d = 0; d < dim; d++) squares += x[n * dim + d] ** 2;
+    scale[n] = 1 / (Math.sqrt(squares) + eps);
+    for (let s = 0; s < slots; s++) {
+      let score = 0;
+      for (let d = 0; d < dim; d++) score += x[n * dim + d] * queries[s * dim + d];
+      scores[n * slots + s] = score * scale[n];
+    }
+  }
+  return { scores, scale };
+}

@@ -1,0 +1,155 @@
+/**
+ * Which kernel computes a product: the one way by which the rest of the project reaches a variant.
+ *
+ * Three regimes (kernels/matmul_tiled.ts, kernels/matmul_workgroup.ts; kernels/grouped_matmul.ts; kernels/matmul_split_k.ts):
+ * square products live from tiles, products with few rows from reading each weight once, and products with long k and a
+ * small result from dividing k. The lists below are tried from top to bottom; the last entry serves everything.
+ * @module
+ */
+import { groupedMatmul, groupedMatmulFits } from "./grouped_matmul.ts";
+import { ceilDiv, type Kernel } from "./kernel.ts";
+import { matmulReadable } from "./matmul.ts";
+import type { MatmulEpilogue, MatmulShape } from "./matmul_shape.ts";
+import { matmulSplitK, splitsFor } from "./matmul_split_k.ts";
+import { matmulTiled, type RegisterTile, registerTileFits } from "./matmul_tiled.ts";
+import { matmulWorkgroup, type WorkgroupTile } from "./matmul_workgroup.ts";
+import type { Target } from "./target.ts";
+
+/** How a product will be computed. */
+export type MatmulVariant =
+  | { readonly kind: "readable" }
+  | { readonly kind: "streamed" }
+  | { readonly kind: "tiled"; readonly tile: RegisterTile; readonly splits: number }
+  | { readonly kind: "workgroup"; readonly tile: WorkgroupTile; readonly splits: number };
+
+/** An entry of a selection: a variant, or null where it does not suit. */
+type Candidate = (shape: MatmulShape, epilogue: MatmulEpilogue) => MatmulVariant | null;
+
+/** Tiles that cover y. */
+function tilesOf({ batch, m, n }: MatmulShape, { tm, tn }: RegisterTile): number {
+  return batch * ceilDiv(m, tm) * ceilDiv(n, tn);
+}
+
+/** Floating-point operations. */
+function operations({ batch, m, n, k }: MatmulShape): number {
+  return 2 * batch * m * n * k;
+}
+
+/** Elements that a cover by tiles computes, those computed twice counted twice. */
+function covered(shape: MatmulShape, tile: RegisterTile): number {
+  return tilesOf(shape, tile) * tile.tm * tile.tn;
+}
+
+const T16: RegisterTile = { tm: 16, tn: 16 };
+const T8: RegisterTile = { tm: 8, tn: 8 };
+const T4: RegisterTile = { tm: 4, tn: 4 };
+
+/** Operations below which a second launch costs more than dividing k saves. */
+const LEAST_TO_SPLIT = 5e5;
+
+/** Invocations that fill the vectors of a software adapter's cores: two cores of eight lanes. */
+const SOFTWARE_LANES = 16;
+
+/**
+ * A register tile if it fits, with k divided if the lanes are not filled without.
+ * @param least operations below which its compilation is not worth it
+ * @param fill refuse it when the lanes cannot be filled
+ */
+function tiled(tile: RegisterTile, least: number, fill: boolean): Candidate {
+  return (shape, epilogue) => {
+    const work = operations(shape);
+    if (!registerTileFits(shape, tile) || work < least) return null;
+    const tiles = tilesOf(shape, tile);
+    const splits = work < LEAST_TO_SPLIT ? 1 : splitsFor(shape, epilogue, tiles, SOFTWARE_LANES);
+    return tiles * splits >= SOFTWARE_LANES || !fill ? { kind: "tiled", tile, splits } : null;
+  };
+}
+
+/** The given candidate, for shapes that meet a condition. */
+function when(condition: (shape: MatmulShape) => boolean, candidate: Candidate): Candidate {
+  return (shape, epilogue) => condition(shape) ? candidate(shape, epilogue) : null;
+}
+
+/**
+ * Measured on lavapipe (Deno, processor time) in GFLOP/s of two cores, tiles 16x16 / 8x8 / 4x4 / readable:
+ * 512^3 38 / 29 / 13 / 1; x W^T [3136, 64] x [192, 64] 30 / 25 / 13 / 1; dW [64, 3136] x [3136, 64] 44 / 25 / - / 1. On
+ * SwiftShader (Chrome) 512^3 7 / 4 / 3 / 0.5. Compiling takes 200-300 / 70-110 / 60 ms on lavapipe, hence the least work.
+ */
+const SOFTWARE: readonly Candidate[] = [
+  when((shape) => covered(shape, T16) <= 1.3 * covered(shape, T8), tiled(T16, 8e6, true)),
+  tiled(T8, 1e5, true),
+  tiled(T4, 0, false),
+  tiled({ tm: 2, tn: 8 }, 0, false),
+  tiled({ tm: 1, tn: 8 }, 0, false),
+  tiled({ tm: 1, tn: 4 }, 0, false),
+  () => ({ kind: "readable" }),
+];
+
+/** Workgroups that keep a GPU busy. */
+const GPU_GROUPS = 128;
+
+/** A workgroup tile, with k divided if there are few. */
+function workgroup(tile: WorkgroupTile, fill: boolean): Candidate {
+  return (shape, epilogue) => {
+    const tiles = tilesOf(shape, { tm: tile, tn: tile });
+    const splits = splitsFor(shape, epilogue, tiles, GPU_GROUPS);
+    return 2 * tiles * splits >= GPU_GROUPS || !fill ? { kind: "workgroup", tile, splits } : null;
+  };
+}
+
+/** Real GPUs, by reasoning: none was at hand to measure. */
+const GPU: readonly Candidate[] = [
+  when(groupedMatmulFits, () => ({ kind: "streamed" })),
+  // Few rows, b as it is: neighbouring tiles of four columns read neighbouring words.
+  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 4, tn: 4 }, 0, false)),
+  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 2, tn: 4 }, 0, false)),
+  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 1, tn: 4 }, 0, false)),
+  workgroup(64, true),
+  workgroup(32, false),
+];
+
+/** The first variant of the target's list that suits. */
+export function matmulVariant(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  target: Target,
+): MatmulVariant {
+  for (const candidate of target.adapterClass === "software" ? SOFTWARE : GPU) {
+    const variant = candidate(shape, epilogue);
+    if (variant !== null) return variant;
+  }
+  return { kind: "readable" };
+}
+
+/** The kernels of a product: one, or partial products and the sum that adds them. */
+export interface MatmulPlan {
+  /** Its `y` is the result, or partial products when a sum follows. */
+  readonly product: Kernel;
+  /** Adds partial products: `x` is the product's y, `y` the result. */
+  readonly sum?: Kernel;
+}
+
+/** The launches of one variant. */
+export function matmulLaunch(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  variant: MatmulVariant,
+): MatmulPlan {
+  if (variant.kind === "readable") return { product: matmulReadable(shape, epilogue) };
+  if (variant.kind === "streamed") return { product: groupedMatmul(shape, epilogue) };
+  const make = (shape: MatmulShape, epilogue: MatmulEpilogue, splits: number) =>
+    variant.kind === "tiled"
+      ? matmulTiled(shape, epilogue, variant.tile, splits)
+      : matmulWorkgroup(shape, epilogue, variant.tile, splits);
+  if (variant.splits === 1) return { product: make(shape, epilogue, 1) };
+  return matmulSplitK(shape, epilogue, variant.splits, make);
+}
+
+/** Plans a product for an adapter. */
+export function matmulPlan(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  target: Target,
+): MatmulPlan {
+  return matmulLaunch(shape, epilogue, matmulVariant(shape, epilogue, target));
+}

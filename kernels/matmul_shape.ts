@@ -1,0 +1,128 @@
+/**
+ * What every matmul kernel shares: the sizes of a product, and what its epilogue does with a finished sum.
+ *
+ * Fusing is worth it because a product's result is in registers exactly once: adding a bias or applying an activation
+ * there costs no memory traffic, as a kernel of its own it costs a read and a write of the whole result.
+ * @module
+ */
+import { type Activation, activationFunctions } from "./activations.ts";
+import type { Access, ElementType } from "./kernel.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Sizes of a batch of products y[z] = A[z] B[z], with A[z]: [m, k] and B[z]: [k, n] after transposition. */
+export interface MatmulShape {
+  /** Number of products. */
+  readonly batch: number;
+  /** The size or option `m`. */
+  readonly m: number;
+  /** The size or option `n`. */
+  readonly n: number;
+  /** The size or option `k`. */
+  readonly k: number;
+  /** `a` holds [k, m] instead of [m, k]. */
+  readonly transposeA?: boolean;
+  /** `b` holds [n, k] instead of [k, n]: the layout of weights, [Out, In]. */
+  readonly transposeB?: boolean;
+  /** One `a` serves the whole batch. */
+  readonly sharedA?: boolean;
+  /** One `b` serves the whole batch. */
+  readonly sharedB?: boolean;
+}
+
+/** What happens to a finished sum before it is stored; the default is nothing. */
+export interface MatmulEpilogue {
+  /** Adds a bias: [n] for all products, or [batch, n]. */
+  readonly bias?: "none" | "shared" | "batched";
+  /** Applied after the bias. */
+  readonly activation?: Activation;
+  /** Also stores the sum before the activation, in `pre`: its derivative needs it. */
+  readonly keepPre?: boolean;
+  /** 1 adds to what y holds, 0 overwrites it; left out, y is never read. */
+  readonly accumulate?: 0 | 1;
+}
+
+/** The part of an epilogue that changes code. */
+export interface EpilogueConfig {
+  /** The size or option `bias`. */
+  readonly bias: boolean;
+  /** The size or option `activation`. */
+  readonly activation: Activation;
+  /** The size or option `keepPre`. */
+  readonly keepPre: boolean;
+  /** The size or option `update`. */
+  readonly update: boolean;
+}
+
+/** Reduces an epilogue to what changes code. */
+export function epilogueConfig(epilogue: MatmulEpilogue): EpilogueConfig {
+  return {
+    bias: (epilogue.bias ?? "none") !== "none",
+    activation: epilogue.activation ?? "none",
+    keepPre: epilogue.keepPre ?? false,
+    update: epilogue.accumulate !== undefined,
+  };
+}
+
+/** Bindings of the results and the bias, for `defineProgram`. */
+export function epilogueBindings(
+  config: EpilogueConfig,
+  type: ElementType,
+): Record<string, `${Access} ${ElementType}`> {
+  return {
+    ...(config.bias ? { bias: `read ${type}` as const } : {}),
+    y: config.update ? `update ${type}` : `write ${type}`,
+    ...(config.keepPre ? { pre: `write ${type}` as const } : {}),
+  };
+}
+
+/**
+ * WGSL: `fn store(at: u32, bias_at: u32, sum: T)`, which finishes one element (or four neighbours) of y. Its program
+ * needs the parameter `accumulate`.
+ */
+export function epilogueFunction(config: EpilogueConfig, type: "f32" | "vec4f"): string {
+  const { bias, activation, keepPre, update } = config;
+  return wgsl`
+#if ${activation !== "none"}
+${activationFunctions(activation, type)}
+#endif
+fn store(at: u32, bias_at: u32, sum: ${type}) {
+  var value = sum;
+  #if ${bias}
+  value += bias[bias_at];
+  #endif
+  #if ${keepPre}
+  pre[at] = value;
+  #endif
+  #if ${activation !== "none"}
+  value = ${activation}(value);
+  #endif
+  #if ${update}
+  // select, not a product with accumulate: what is overwritten may be NaN
+  value += select(${type}(0.0), y[at], params.accumulate == 1u);
+  #endif
+  y[at] = value;
+}`;
+}
+
+/** Sizes of the bindings, operations and bytes of a product: equal for every variant. */
+export function matmulCost(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+): { sizes: Record<string, number>; flops: number; bytes: number } {
+  const { batch, m, n, k } = shape;
+  const sizes = {
+    a: (shape.sharedA ? 1 : batch) * m * k,
+    b: (shape.sharedB ? 1 : batch) * k * n,
+    bias: epilogue.bias === "batched" ? batch * n : n,
+    y: batch * m * n,
+    pre: batch * m * n,
+  };
+  const { bias, activation, keepPre } = epilogueConfig(epilogue);
+  const extra = (bias ? 1 : 0) + (activation === "none" ? 0 : 1) + (epilogue.accumulate ?? 0);
+  return {
+    sizes,
+    flops: batch * m * n * (2 * k + extra),
+    bytes: 4 * (sizes.a + sizes.b + (bias ? sizes.bias : 0) +
+      sizes.y * (1 + (keepPre ? 1 : 0) + (epilogue.accumulate ?? 0))),
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * Split K: products whose sum along k is long but whose result is small, the gradients of weights above all.
+ *
+ * Math    y = sum over l of A[:, l] B[l, :] = sum over s of (the same sum over the steps of chunk s)
+ * Why     A weight gradient dW = dy^T x of [64, 64] over 3,136 rows takes 26 million operations for only
+ *         4,096 results: one workgroup's tile on a GPU. Divided into chunks, every (tile, chunk) is an
+ *         invocation or a workgroup of its own; they write partial products [splits, m, n], and
+ *         kernels/column_sum.ts, which sees them as a [splits, m n] matrix, adds them, into the gradient where asked.
+ * Memory  2 m n floats more for each split (a write and a read): small as long as a chunk has more steps than m + n has
+ *         lines for each write. A chunk keeps 64 steps or more.
+ * Order   The split depends on shape and adapter class only, and partial sums are added in order: the result is the same
+ *         from run to run. Atomic additions would save the second launch and lose that.
+ * @module
+ */
+import { columnSum } from "./column_sum.ts";
+import { ceilDiv, type Kernel } from "./kernel.ts";
+import type { MatmulEpilogue, MatmulShape } from "./matmul_shape.ts";
+
+/** The two launches of a split product. */
+export interface SplitProduct {
+  /** Writes partial products to its `y`, [splits, m, n]. */
+  readonly product: Kernel;
+  /** Adds them: `x` is the product's `y`, `y` the result. */
+  readonly sum: Kernel;
+}
+
+/** The fewest steps along k that a chunk keeps. */
+const LEAST_CHUNK = 64;
+
+/** Steps along k of one chunk: a multiple of 4, so that vec4 loads never straddle two chunks. */
+export function splitChunk(k: number, splits: number): number {
+  return splits === 1 ? k : 4 * ceilDiv(k, 4 * splits);
+}
+
+/**
+ * How many chunks a product needs for `wanted` pieces of work when unsplit it has `pieces`; 1 when splitting is no help or
+ * impossible.
+ */
+export function splitsFor(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  pieces: number,
+  wanted: number,
+): number {
+  const { batch, k } = shape;
+  const finished = (epilogue.bias ?? "none") !== "none" || epilogue.keepPre ||
+    (epilogue.activation ?? "none") !== "none";
+  if (batch > 1 || finished) return 1;
+  const splits = Math.min(ceilDiv(wanted, pieces), Math.floor(k / LEAST_CHUNK));
+  // Rounding chunks up to multiples of 4 may leave the last ones empty.
+  return splits < 2 ? 1 : ceilDiv(k, splitChunk(k, splits));
+}
+
+/**
+ * A product in chunks.
+ * @param variant makes the kernel for the partial products; it gets no epilogue
+ */
+export function matmulSplitK(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  splits: number,
+  variant: (shape: MatmulShape, epilogue: MatmulEpilogue, splits: number) => Kernel,
+): SplitProduct {
+  return {
+    product: variant(shape, {}, splits),
+    sum: columnSum(splits, shape.m * shape.n, { accumulate: epilogue.accumulate }),
+  };
+}

@@ -1,0 +1,37 @@
+/**
+ * What a kernel may know about the adapter it will run on: its class and its limits, nothing else.
+ *
+ * Variants are chosen per class because the costs differ in kind: a discrete GPU hides latency with thousands of
+ * invocations and rewards workgroup memory; a software adapter runs an invocation as a SIMD lane of a CPU core, where
+ * workgroup memory is just memory, a barrier is a loop split, and large register tiles pay.
+ * @module
+ */
+
+/** Which cost model an adapter follows. */
+export type AdapterClass = "discrete" | "integrated" | "software";
+
+/** The adapter as kernels see it; every number is a WebGPU limit of the device. */
+export interface Target {
+  /** Cost model. */
+  readonly adapterClass: AdapterClass;
+  /** Invocations of one workgroup. */
+  readonly maxInvocations: number;
+  /** Bytes of workgroup memory. */
+  readonly maxWorkgroupBytes: number;
+  /** Bytes of one storage binding. */
+  readonly maxBindingBytes: number;
+  /** Storage buffers of one program. */
+  readonly maxStorageBuffers: number;
+  /** WebGPU features the device has, such as `shader-f16`. */
+  readonly features: ReadonlySet<string>;
+}
+
+/** A device made with the specification's default limits and no feature: every family has a variant that fits it. */
+export const DEFAULT_TARGET: Target = {
+  adapterClass: "discrete",
+  maxInvocations: 256,
+  maxWorkgroupBytes: 16384,
+  maxBindingBytes: 134217728,
+  maxStorageBuffers: 8,
+  features: new Set<string>(),
+};

@@ -1,0 +1,2 @@
+/** Types of npm:wgsl-preprocessor, which ships none. */
+export declare function wgsl(strings: TemplateStringsArray, ...values: unknown[]): string;

@@ -1,0 +1,52 @@
+/**
+ * Models: the Vision Transformer, its mixture-of-experts variants, and how a dense checkpoint becomes one of them.
+ * @module
+ */
+export { Block, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
+export { VIT_PRESETS, type VitConfig, vitConfig, type VitOptions } from "./vit_config.ts";
+export { VisionTransformerMoe } from "./moe_vit.ts";
+export {
+  expertCount,
+  expertHidden,
+  type ExpertPath,
+  expertPaths,
+  MOE_VIT_PRESETS,
+  type MoeVitConfig,
+  moeVitConfig,
+  type MoeVitOptions,
+} from "./moe_vit_config.ts";
+export {
+  type ExpertSelection,
+  formatRecycleReport,
+  type MlpWeights,
+  recycle,
+  type RecycleEntry,
+  type RecycleOptions,
+  type RecycleReport,
+  stackExperts,
+} from "./recycle.ts";
+export type { RecycleMethod, SelectionOptions } from "./expert_selector.ts";
+export { activationStats, type LayerStats, type StatsOptions } from "./activation_stats.ts";
+export {
+  drawByScore,
+  globalScores,
+  randomIndices,
+  subsetSize,
+  topIndices,
+  uniformIndices,
+} from "./selection.ts";
+export {
+  type GraphParts,
+  graphParts,
+  indicesFromParts,
+  type PartitionQuality,
+  partitionQuality,
+  partsToDraw,
+} from "./graph.ts";
+export { louvain } from "./louvain.ts";
+export {
+  jetpackDecay,
+  layerDecay,
+  type LayerDecayOptions,
+  type ParameterSettings,
+} from "./layer_decay.ts";

@@ -1,0 +1,364 @@
+/**
+ * What all optimisers share: parameter groups, arenas, gradient clipping, state.
+ *
+ * An optimiser moves its parameters into one buffer and gives their gradients and moments the same places in buffers
+ * of their own, so that a step is one launch for the whole model. What changes from step to step (rates, bias
+ * corrections, who has a gradient) is a small table, written once a step; so a step can be captured and replayed.
+ * @module
+ */
+import { type ArenaShape, blockTable } from "../../kernels/arena_layout.ts";
+import { normOfPartials, normOfStrips, normStrips } from "../../kernels/global_norm.ts";
+import { Arena, layoutFor, moveInto, releaseOwn } from "../../engine/arena.ts";
+import type { Device } from "../../engine/device.ts";
+import { run } from "../../engine/dispatch.ts";
+import { CheckpointError, ScopeError, ShapeError } from "../../engine/errors.ts";
+import { readTogether } from "../../engine/read_together.ts";
+import { type Storage, Tensor } from "../../engine/tensor.ts";
+import type { Parameter } from "../parameter.ts";
+import { checkEntry, matchState, type StateEntry } from "../state_dict.ts";
+
+/** Parameters with their names, as `model.namedParameters()` gives them. */
+export type NamedParameters = Iterable<readonly [name: string, parameter: Parameter]>;
+
+/** Parameters that share settings. */
+export interface ParameterGroup {
+  /** The parameters; each may be in one group only. */
+  readonly params: NamedParameters;
+  /** Rate of this group where it differs; it follows the optimiser's rate in proportion when that changes. */
+  readonly lr?: number;
+  /** Factor on the rate, such as a layer-wise decay; default 1. */
+  readonly lrScale?: number;
+  /** Weight decay where it differs. */
+  readonly weightDecay?: number;
+}
+
+/** Options of every optimiser. */
+export interface OptimizerOptions {
+  /** Rate. */
+  lr: number;
+  /** Weight decay of groups that name none. */
+  weightDecay?: number;
+  /** Scale gradients down to this norm over all parameters in every step; default: do not. */
+  maxGradNorm?: number;
+}
+
+/** All that an optimiser remembers; with it a run goes on bit by bit. */
+export interface OptimizerState {
+  /** Class name. */
+  readonly kind: string;
+  /** Steps that each parameter has taken, by name. */
+  readonly steps: Readonly<Record<string, number>>;
+  /** Moments, `<parameter>.<moment>`. */
+  readonly tensors: ReadonlyMap<string, StateEntry>;
+}
+
+interface Member {
+  readonly name: string;
+  readonly parameter: Parameter;
+  readonly lrScale: number;
+  readonly weightDecay: number;
+  readonly storage: Storage;
+  readonly slot: Tensor;
+  steps: number;
+}
+
+/** A parameter's settings in one step. */
+export interface SpanSettings {
+  /** The rate, scales included. */
+  readonly rate: number;
+  /** Weight decay. */
+  readonly decay: number;
+  /** How many steps it has taken, this one included. */
+  readonly step: number;
+}
+
+/** Windows of the arenas that one launch of an optimiser's kernel covers. */
+export interface StepTensors {
+  /** Parameters. */
+  readonly p: Tensor;
+  /** Gradients. */
+  readonly g: Tensor;
+  /** Moments, in the order in which they were named. */
+  readonly moments: readonly Tensor[];
+  /** Span of each block. */
+  readonly blocks: Tensor;
+  /** Four numbers a span. */
+  readonly spans: Tensor;
+  /** Clip coefficient [1]; there only when gradients are clipped. */
+  readonly clip?: Tensor;
+}
+
+/** Base of the optimisers. Parameters that do not want a gradient when it is made are left out. */
+export abstract class Optimizer {
+  /** Rate of the next step; a schedule sets it. */
+  lr: number;
+  /** Norm over all gradients above which they are scaled down; Infinity: never. */
+  maxGradNorm: number;
+  /** Where the parameters live. */
+  readonly device: Device;
+  readonly #members: Member[];
+  readonly #moments: readonly string[];
+  readonly #arenas: { parameters: Arena; gradients: Arena; moments: Arena[] };
+  readonly #blocks: Tensor[];
+  readonly #spans: Tensor;
+  readonly #active: Tensor;
+  readonly #coefficient: Tensor;
+  #clipped = false;
+
+  /**
+   * Packs the parameters and makes room for gradients and moments.
+   * @param moments names of what is kept of each parameter, such as `exp_avg`
+   */
+  protected constructor(
+    params: NamedParameters | readonly ParameterGroup[],
+    options: OptimizerOptions,
+    moments: readonly string[],
+  ) {
+    const { lr, weightDecay = 0, maxGradNorm = Infinity } = options;
+    const what = this.constructor.name;
+    for (const [name, value] of Object.entries({ lr, weightDecay, maxGradNorm })) {
+      if (!(value >= 0)) throw new ShapeError(`${what}: ${name} must be at least 0, got ${value}`);
+    }
+    this.lr = lr;
+    this.maxGradNorm = maxGradNorm;
+    this.#moments = moments;
+    const chosen = groupsOf(params).flatMap((group) => {
+      if (group.lr !== undefined && lr === 0) {
+        throw new ShapeError(`${what}: a group has lr ${group.lr}, but the optimiser's lr is 0`);
+      }
+      const lrScale = (group.lrScale ?? 1) * (group.lr === undefined ? 1 : group.lr / lr);
+      return [...group.params].filter(([, parameter]) => parameter.requiresGrad)
+        .map(([name, parameter]) => ({
+          name,
+          parameter,
+          lrScale,
+          weightDecay: group.weightDecay ?? weightDecay,
+        }));
+    });
+    checkDistinct(what, chosen);
+    const tensors = chosen.map(({ parameter }) => parameter);
+    const device = this.device = tensors[0].device;
+    const away = chosen.find(({ parameter }) => parameter.device !== device);
+    if (away) {
+      throw new ShapeError(
+        `${what}: "${away.name}" lives on another device than the first parameter`,
+      );
+    }
+    const layout = layoutFor(device, tensors);
+    this.#arenas = {
+      parameters: new Arena(device, layout, "parameters"),
+      gradients: new Arena(device, layout, "gradients"),
+      moments: moments.map((name) => new Arena(device, layout, name)),
+    };
+    moveInto(this.#arenas.parameters, tensors);
+    this.#members = chosen.map((settings, i) => {
+      const { parameter } = settings;
+      const slot = this.#arenas.gradients.tensor(i, parameter.shape);
+      if (parameter.grad !== null) {
+        device.copy(parameter.grad, slot);
+        parameter.grad = slot;
+      }
+      if (parameter.gradSlot !== null) releaseOwn(parameter.gradSlot);
+      parameter.gradSlot = slot;
+      return { ...settings, storage: parameter.storage, slot, steps: 0 };
+    });
+    this.#blocks = layout.windows.map((window) => {
+      const table = blockTable(layout, window);
+      return filled(device, "block table", table);
+    });
+    this.#spans = filled(device, "span table", new Float32Array(4 * tensors.length));
+    this.#active = filled(device, "active spans", new Float32Array(tensors.length));
+    this.#coefficient = filled(device, "clip coefficient", Float32Array.of(1));
+  }
+
+  /** The four numbers of a span that the kernel reads, for a parameter that has a gradient; the last one must be 1. */
+  protected abstract spanValues(settings: SpanSettings): readonly [number, number, number, 1];
+
+  /** Appends the kernel for one window. */
+  protected abstract launch(shape: ArenaShape, tensors: StepTensors): void;
+
+  /** Forgets all gradients; the next backward writes over them. */
+  zeroGrad(): void {
+    for (const { parameter } of this.#members) parameter.grad = null;
+  }
+
+  /**
+   * Scales all gradients of the coming step so that their norm is at most `maxNorm`. Nothing is read back: the
+   * coefficient min(1, maxNorm / (norm + 1e-6)) stays on the GPU, where the step's kernel applies it.
+   * @returns the norm before, a scalar that belongs to the current scope
+   */
+  clipGradNorm(maxNorm: number): Tensor {
+    const gradients = this.#gatherGradients("clipGradNorm");
+    this.device.write(this.#active, Float32Array.from(gradients, Number));
+    const { windows } = this.#arenas.gradients;
+    const strips = windows.map((window) => normStrips(window.size));
+    const total = strips.reduce((a, b) => a + b, 0);
+    // With several windows each launch writes a part; the rest must be defined then.
+    const partials = windows.length > 1
+      ? this.device.zeros([total])
+      : this.device.empty([total], "f32", "norm partials");
+    let first = 0;
+    windows.forEach((g, w) => {
+      const shape = this.#shape(g, false);
+      const tensors = { g, blocks: this.#blocks[w], active_spans: this.#active, partials };
+      run(normOfStrips(shape, first, total), tensors);
+      first += strips[w];
+    });
+    const norm = this.device.empty([], "f32", "gradient norm");
+    const most = Math.min(maxNorm, 3e38); // Infinity is no WGSL value
+    run(normOfPartials(total, most), { partials, norm, coefficient: this.#coefficient });
+    this.#clipped = true;
+    return norm;
+  }
+
+  /**
+   * One update of all parameters that have a gradient; the others stay as they are and keep their step count.
+   * @throws {ScopeError} when a parameter was moved or freed since the optimiser was made
+   */
+  step(): void {
+    const gradients = this.#gatherGradients("step");
+    if (!this.#clipped && this.maxGradNorm < Infinity) this.clipGradNorm(this.maxGradNorm);
+    const clip = this.#clipped;
+    this.#clipped = false;
+    this.device.writeEachStep(this.#spans, () => this.#nextSpans(gradients));
+    const { parameters, gradients: grads, moments } = this.#arenas;
+    parameters.windows.forEach((p, w) => {
+      this.launch(this.#shape(p, clip), {
+        p,
+        g: grads.windows[w],
+        moments: moments.map((arena) => arena.windows[w]),
+        blocks: this.#blocks[w],
+        spans: this.#spans,
+        ...(clip && { clip: this.#coefficient }),
+      });
+    });
+  }
+
+  /** Counts a step of those that have a gradient and fills the span table; asked again at each replay. */
+  #nextSpans(gradients: readonly boolean[]): Float32Array {
+    const table = new Float32Array(4 * this.#members.length);
+    this.#members.forEach((member, i) => {
+      if (!gradients[i]) return;
+      member.steps++;
+      const rate = this.lr * member.lrScale;
+      const settings = { rate, decay: member.weightDecay, step: member.steps };
+      table.set(this.spanValues(settings), 4 * i);
+    });
+    return table;
+  }
+
+  /** Who has a gradient; one that was put elsewhere by hand is copied to its place. */
+  #gatherGradients(method: string): boolean[] {
+    return this.#members.map(({ name, parameter, storage, slot }) => {
+      if (parameter.storage !== storage) {
+        throw new ScopeError(
+          `${this.constructor.name}.${method}(): parameter "${name}" was moved since this optimiser ` +
+            "was made, by another one or by to(); make a new optimiser and load its state",
+        );
+      }
+      if (parameter.grad === null) return false;
+      if (parameter.grad !== slot) {
+        this.device.copy(parameter.grad, slot);
+        parameter.grad = slot;
+      }
+      return true;
+    });
+  }
+
+  #shape(window: Tensor, clip: boolean): ArenaShape {
+    return { floats: window.size, spans: this.#members.length, clip };
+  }
+
+  // ---- state
+
+  /** What the optimiser remembers, moments read back in one go. */
+  async state(): Promise<OptimizerState> {
+    const places = this.#places();
+    const steps = Object.fromEntries(this.#members.map(({ name, steps }) => [name, steps]));
+    const values = await readTogether([...places.values()]);
+    const tensors = new Map(
+      [...places].map(([name, { shape }], i) => [name, { shape, data: values[i] }]),
+    );
+    return { kind: this.constructor.name, steps, tensors };
+  }
+
+  /**
+   * Goes on where the optimiser of `state` stood.
+   * @throws {CheckpointError} when it is another optimiser's, or of other parameters; nothing is changed then
+   */
+  loadState(state: OptimizerState): void {
+    const what = `${this.constructor.name}.loadState()`;
+    if (state.kind !== this.constructor.name) {
+      throw new CheckpointError(`${what}: this is the state of ${state.kind}`);
+    }
+    const places = this.#places();
+    for (const [name, entry] of state.tensors) checkEntry(what, name, entry);
+    matchState(what, places, new Map([...state.tensors].map(([n, { shape }]) => [n, shape])));
+    for (const { name } of this.#members) {
+      const count = state.steps[name];
+      if (!Number.isSafeInteger(count) || count < 0) {
+        throw new CheckpointError(`${what}: "${name}" has no whole number of steps, but ${count}`);
+      }
+    }
+    for (const member of this.#members) member.steps = state.steps[member.name];
+    for (const [name, place] of places) this.device.write(place, state.tensors.get(name)!.data);
+  }
+
+  #places(): Map<string, Tensor> {
+    const places = new Map<string, Tensor>();
+    this.#members.forEach(({ name, parameter }, i) =>
+      this.#moments.forEach((moment, k) =>
+        places.set(`${name}.${moment}`, this.#arenas.moments[k].tensor(i, parameter.shape))
+      )
+    );
+    return places;
+  }
+
+  /** Frees gradients and moments; the parameters stay. */
+  dispose(): void {
+    const { gradients, moments } = this.#arenas;
+    for (const arena of [gradients, ...moments]) arena.dispose();
+    for (const tensor of [...this.#blocks, this.#spans, this.#active, this.#coefficient]) {
+      tensor.dispose();
+    }
+    for (const { parameter, slot } of this.#members) {
+      if (parameter.gradSlot === slot) parameter.grad = parameter.gradSlot = null;
+    }
+  }
+}
+
+function groupsOf(params: NamedParameters | readonly ParameterGroup[]): ParameterGroup[] {
+  const items = [...params] as (ParameterGroup | readonly [string, Parameter])[];
+  const groups = items.filter((item): item is ParameterGroup => !Array.isArray(item));
+  return groups.length > 0 ? groups : [{ params: items as (readonly [string, Parameter])[] }];
+}
+
+function checkDistinct(
+  what: string,
+  chosen: readonly { name: string; parameter: Parameter }[],
+): void {
+  if (chosen.length === 0) {
+    throw new ShapeError(`${what}: there is no parameter that wants a gradient`);
+  }
+  const names = new Set<string>(), parameters = new Set<Parameter>();
+  for (const { name, parameter } of chosen) {
+    if (names.has(name) || parameters.has(parameter)) {
+      throw new ShapeError(`${what}: parameter "${name}" is given twice`);
+    }
+    names.add(name);
+    parameters.add(parameter);
+  }
+}
+
+/** A small tensor that lives as long as its optimiser. */
+function filled(
+  device: Device,
+  label: string,
+  data: Float32Array | Uint32Array,
+): Tensor {
+  const dtype = data instanceof Uint32Array ? "u32" : "f32";
+  const buffer = device.persistent(data.length, label);
+  const tensor = new Tensor(device, [data.length], dtype, { buffer, offset: 0 });
+  device.write(tensor, data);
+  return tensor;
+}

@@ -1,0 +1,85 @@
+/**
+ * Soft Mixture of Experts (arXiv:2308.00951, algorithm 1) as MoE Jetpack's code has it, with its parameter names.
+ *
+ *     c = <key(x), scale query(phi)>          every token with every slot
+ *     u = softmax over tokens(c)^T x          dispatch: each slot a mixture of tokens
+ *     y = expert of the slot (u)
+ *     o = softmax over slots(c) y             combine: each token a mixture of slots
+ *
+ * With a slot layer norm the keys are the tokens themselves and the queries layer-normed; without, both have length 1.
+ * @module
+ */
+import { mul } from "../engine/ops/arithmetic.ts";
+import { cosineScores } from "../engine/ops/cosine_routing.ts";
+import { gaussianNoise } from "../engine/ops/dropout.ts";
+import { l2Normalize } from "../engine/ops/l2_normalize.ts";
+import { combineMerge, dispatchMerge } from "../engine/ops/soft_merge.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import { DropPath } from "./drop_path.ts";
+import { Experts, OffsetScale } from "./experts.ts";
+import { normal, ones } from "./init.ts";
+import { LayerNorm } from "./layer_norm.ts";
+import { Module } from "./module.ts";
+import { type MoeConfig, onTokens } from "./moe_input.ts";
+import { Parameter } from "./parameter.ts";
+
+/** Options of `SoftMoe`. */
+export interface SoftMoeConfig extends MoeConfig {
+  /** Experts. */
+  experts: number;
+  /** Hidden neurons of each; default 4 dim. */
+  hidden?: number;
+  /** Learned scale and offset of channels around the experts; default false. */
+  layerScale?: boolean;
+}
+
+/**
+ * A layer of tokens [B, N, D] (or a map [B, H, W, D]) to the same shape. Keys `phi` [E, slots, D], `scale` [],
+ * `slot_norm`, `phi_key_proj`, `phi_query_proj`, `experts`.
+ */
+export class SoftMoe extends Module {
+  /** Embeddings of the slots, [E, slots, D]. */
+  readonly phi: Parameter;
+  /** Factor on the queries, []. */
+  readonly scale: Parameter;
+  /** The experts. */
+  readonly experts: Experts;
+  readonly #slotNorm: LayerNorm | null;
+  readonly #keyProj: OffsetScale | null;
+  readonly #queryProj: OffsetScale | null;
+  readonly #noise: number | null;
+  readonly #dropPath: DropPath;
+
+  /** Experts on `dim` channels. */
+  constructor(/** Channels, D. */ readonly dim: number, config: SoftMoeConfig) {
+    super();
+    const { experts, hidden = 4 * dim, slotsPerExpert = 1, dropPath = 0 } = config;
+    const start = normal(1 / Math.sqrt(dim));
+    this.phi = this.parameter("phi", new Parameter([experts, slotsPerExpert, dim], start));
+    this.scale = this.parameter("scale", new Parameter([], ones));
+    this.#slotNorm = config.slotLayernorm ? this.child("slot_norm", new LayerNorm(dim)) : null;
+    const proj = (name: string) => this.child(name, new OffsetScale(dim));
+    this.#keyProj = config.keyProj ? proj("phi_key_proj") : null;
+    this.#queryProj = config.queryProj ? proj("phi_query_proj") : null;
+    this.experts = this.child("experts", new Experts(experts, dim, hidden, config));
+    this.#noise = config.addNoise ? config.noiseMult ?? 1 : null;
+    this.#dropPath = this.child("expert_drop", new DropPath(dropPath));
+  }
+
+  /** Mixes, applies the experts, mixes back. @throws {ShapeError} for another number of channels */
+  forward(x: Tensor): Tensor {
+    return onTokens("SoftMoe", x, this.dim, (tokens) => this.#mix(tokens));
+  }
+
+  #mix(x: Tensor): Tensor {
+    const key = this.#keyProj?.forward(x) ?? x;
+    const phi = this.#queryProj?.forward(this.phi) ?? this.phi;
+    const query = mul(this.#slotNorm?.forward(phi) ?? l2Normalize(phi), this.scale);
+    const c = cosineScores(key, query, { normalizeKeys: this.#slotNorm === null });
+    const noise = this.#noise === null ? null : gaussianNoise(x.device, c.shape, this.#noise);
+    const u = dispatchMerge(x, c, 1, { experts: this.experts.count, noise });
+    const o = combineMerge(c, 1, this.experts.forward(u), { kind: "softmax", noise });
+    // Combining is linear in the experts' outputs, so dropping all of a sample's may come after it.
+    return this.#dropPath.forward(o);
+  }
+}

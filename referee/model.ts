@@ -1,0 +1,48 @@
+/**
+ * Models from a case's settings.
+ * @module
+ */
+import type { Device } from "../engine/device.ts";
+import { moeVitConfig, type MoeVitOptions } from "../models/moe_vit_config.ts";
+import { VisionTransformerMoe } from "../models/moe_vit.ts";
+import { VisionTransformer } from "../models/vit.ts";
+import type { StateDict } from "../nn/state_dict.ts";
+import type { CaseConfig, GoldenCase } from "./case.ts";
+
+/** Reads the settings of a model: those of its options that a case names, in Python's spelling. */
+export function modelOptions(config: CaseConfig): MoeVitOptions {
+  const known = Object.keys(moeVitConfig());
+  const named = Object.entries(config.json)
+    .map(([key, value]) => [key.replace(/_(\w)/g, (_, c: string) => c.toUpperCase()), value])
+    .filter(([key]) => known.includes(String(key)));
+  // Unlike ours, the authors' model has one path unless told otherwise.
+  return { ifDualpath: false, ...Object.fromEntries(named) };
+}
+
+/** A ViT, with experts where the settings name MoE layers. */
+export function buildModel(options: MoeVitOptions): VisionTransformer {
+  return options.moeLayers === undefined
+    ? new VisionTransformer(options)
+    : new VisionTransformerMoe(options);
+}
+
+/** The tensors of a case under a prefix, by the names behind it. */
+export function stateUnder(golden: GoldenCase, prefix: string): StateDict {
+  return new Map(
+    golden.namesUnder(prefix).map((name) => [
+      name,
+      { shape: golden.shape(prefix + name), data: golden.floats(prefix + name) },
+    ]),
+  );
+}
+
+/** A case's model with its parameters, on the device. */
+export async function placedModel(
+  golden: GoldenCase,
+  config: CaseConfig,
+  device: Device,
+): Promise<VisionTransformer> {
+  const model = buildModel(modelOptions(config));
+  model.loadStateDict(stateUnder(golden, "param."));
+  return await model.to(device);
+}

@@ -1,0 +1,63 @@
+/** Naming adapters: which ones compute on the CPU, how they are labelled, what to do where there is none. */
+import {
+  adapterHelp,
+  adapterLabel,
+  type AdapterNames,
+  currentPlatform,
+  isSoftwareAdapter,
+  type Platform,
+} from "../../engine/adapter.ts";
+import { assert, assertEquals, test } from "../harness.ts";
+
+/** As reported by Deno (numbers) and by browsers (words). */
+const SOFTWARE: readonly AdapterNames[] = [
+  { vendor: "65541", device: "0", description: "llvmpipe (LLVM 15.0.6, 256 bits)" },
+  { description: "llvmpipe (LLVM 19.1.7, 256 bits)" },
+  { vendor: "google", architecture: "swiftshader", device: "", description: "" },
+  { description: "SwiftShader Device (Subzero)" },
+  { vendor: "microsoft", architecture: "warp" },
+  { vendor: "5140", device: "140", description: "Microsoft Basic Render Driver" },
+  { description: "softpipe" },
+  { description: "pocl CPU device" },
+  { vendor: "intel", architecture: "gen-9", isFallbackAdapter: true },
+];
+
+const HARDWARE: readonly AdapterNames[] = [
+  { vendor: "4318", device: "9028", description: "NVIDIA H200" },
+  { vendor: "nvidia", architecture: "ampere" },
+  { vendor: "4098", description: "AMD Radeon RX 7800 XT (RADV NAVI32)", isFallbackAdapter: false },
+  { vendor: "apple", architecture: "metal-3", description: "Apple M2" },
+  { vendor: "32902", description: "Intel(R) UHD Graphics 620 (KBL GT2)" },
+  { vendor: "microsoft", description: "Microsoft Direct3D12 (NVIDIA Warpspeed)" },
+  {},
+];
+
+test("software adapters are told from hardware", () => {
+  for (const info of SOFTWARE) assert(isSoftwareAdapter(info), JSON.stringify(info));
+  for (const info of HARDWARE) assert(!isSoftwareAdapter(info), JSON.stringify(info));
+});
+
+test("a label names the adapter and its kind", () => {
+  assertEquals(adapterLabel(SOFTWARE[0]), "llvmpipe (LLVM 15.0.6, 256 bits) [software]");
+  assertEquals(adapterLabel(SOFTWARE[2]), "google swiftshader [software]");
+  assertEquals(adapterLabel(HARDWARE[0]), "NVIDIA H200 [hardware]");
+  assertEquals(adapterLabel({}), "unnamed adapter [hardware]");
+});
+
+test("help names what to install on each platform", () => {
+  const parts: Record<Platform, string> = {
+    linux: "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1",
+    darwin: "Metal",
+    windows: "Direct3D 12",
+    browser: "--enable-unsafe-webgpu",
+    other: "Linux, macOS or Windows",
+  };
+  for (const [platform, part] of Object.entries(parts)) {
+    assert(adapterHelp(platform as Platform).includes(part), `${platform}: ${part}`);
+  }
+});
+
+test("the platform is known without asking for a permission", () => {
+  const platform = currentPlatform();
+  assertEquals(platform === "browser", !("Deno" in globalThis));
+});
