@@ -8,11 +8,23 @@ import {
   biasActivationBackwardReference,
   type BiasActivationShape,
 } from "../bias_activation.ts";
+import { groupedMatmul } from "../grouped_matmul.ts";
 import { matmulReadable, matmulReference } from "../matmul.ts";
-import { matmulPlan } from "../matmul_select.ts";
+import { matmulLaunch, matmulPlan, type MatmulVariant } from "../matmul_select.ts";
 import type { MatmulEpilogue, MatmulShape } from "../matmul_shape.ts";
 import { matmulTiled, type RegisterTile } from "../matmul_tiled.ts";
-import { BOTH, type CatalogueEntry, each, entry, pairs, TARGETS, type Values } from "./entry.ts";
+import { matmulWorkgroup, type WorkgroupTile } from "../matmul_workgroup.ts";
+import {
+  array,
+  BOTH,
+  type CatalogueEntry,
+  each,
+  entry,
+  pairs,
+  sum,
+  TARGETS,
+  type Values,
+} from "./entry.ts";
 
 const EPILOGUES: MatmulEpilogue[] = [
   {},
@@ -35,6 +47,25 @@ const CALLS: [MatmulShape, MatmulEpilogue][] = [
 ];
 const MANY: MatmulShape = { batch: 1, m: 2 ** 16, n: 2 ** 9 - 1, k: 64 };
 const TILES: RegisterTile[] = [{ tm: 4, tn: 4 }, { tm: 8, tn: 8 }];
+const WORKGROUP_TILES: WorkgroupTile[] = [32, 64];
+/** Few rows, with fewer and with more steps than the invocations that share them. */
+const FEW_ROWS: [MatmulShape, MatmulEpilogue][] = [
+  ...pairs(
+    [1, 2, 3, 8].map((m) => ({ batch: 2, m, n: 8, k: 12, transposeB: true })),
+    EPILOGUES,
+  ),
+  [{ batch: 1, m: 5, n: 12, k: 300, transposeB: true }, {}],
+  [{ batch: 3, m: 4, n: 8, k: 4, transposeB: true, sharedA: true }, {}],
+  [{ batch: 3, m: 4, n: 8, k: 4, transposeB: true, sharedB: true }, {}],
+];
+const LONG: MatmulShape = { batch: 1, m: 9, n: 8, k: 37, transposeA: true };
+const VARIANTS: MatmulVariant[] = [
+  { kind: "readable" },
+  { kind: "tiled", tile: TILES[0], splits: 1 },
+  { kind: "tiled", tile: TILES[1], splits: 3 },
+  { kind: "workgroup", tile: 32, splits: 1 },
+  { kind: "workgroup", tile: 32, splits: 3 },
+];
 const planned = (calls: [MatmulShape, MatmulEpilogue][]) =>
   pairs(calls, TARGETS).map(([[shape, epilogue], target]) => [shape, epilogue, target] as const);
 
@@ -72,6 +103,40 @@ const matmul = [
     ],
     huge: [[MANY, {}, TILES[0]]],
     reference: (inputs, [shape, epilogue, , splits]) => product(inputs, shape, epilogue, splits),
+  }),
+  entry("matmul_workgroup", matmulWorkgroup, {
+    small: [
+      ...pairs(CALLS, WORKGROUP_TILES).map(([[shape, epilogue], tile]) =>
+        [shape, epilogue, tile] as const
+      ),
+      // more than one block each way, and a last block of one line
+      ...products(2, 65, 33, 18).map((shape) => [shape, {}, 32] as const),
+      [LONG, {}, 32, 3],
+      [{ batch: 2, m: 9, n: 8, k: 36, transposeB: true }, {}, 64, 4],
+    ],
+    huge: [[MANY, {}, 32]],
+    reference: (inputs, [shape, epilogue, , splits]) => product(inputs, shape, epilogue, splits),
+  }),
+  entry("grouped_matmul", groupedMatmul, {
+    small: FEW_ROWS,
+    huge: [[{ batch: 2 ** 12, m: 8, n: 2 ** 9, k: 16, transposeB: true }, {}]],
+    reference: (inputs, [shape, epilogue]) => product(inputs, shape, epilogue),
+  }),
+  entry("matmul_select", matmulLaunch, {
+    small: [
+      ...pairs([0, 1] as const, VARIANTS).map(([accumulate, variant]) =>
+        [LONG, { accumulate }, variant] as const
+      ),
+      [FEW_ROWS[0][0], FEW_ROWS[0][1], { kind: "streamed" }],
+    ],
+    reference: (inputs, [shape, epilogue, variant], { program }) => {
+      const splits = "splits" in variant ? variant.splits : 1;
+      if (splits === 1) return product(inputs, shape, epilogue);
+      if (program.name !== "column_sum") return product(inputs, shape, {}, splits);
+      const count = shape.m * shape.n; // the sum of the partial products
+      const added = (i: number) => epilogue.accumulate ? inputs.y[i] : 0;
+      return { y: array(count, (i) => added(i) + sum(splits, (s) => inputs.x[s * count + i])) };
+    },
   }),
   entry("matmul_select", matmulPlan, {
     small: planned(CALLS),

@@ -325,8 +325,10 @@ const LISTED = SPARSE.slice(0, 3);
 const DIRECTIONS: SparseDirection[] = ["tokens", "slots"];
 
 type MergeArgs = readonly [MergeShape, ...unknown[]];
-const sparseInput = (value: number, name: string, i: number, [{ batch, tokens }]: MergeArgs) => {
+const sparseInput = (value: number, name: string, i: number, [shape]: MergeArgs) => {
+  const { batch, tokens, slots } = shape;
   if (name === "temperature") return 0.5 + Math.abs(value);
+  if (name === "c" && i % slots === 0) return 4 + Math.abs(value); // no token is without a support
   return name === "stats" ? statsInput(value, i, batch * tokens, "entmax15") : value;
 };
 
@@ -349,6 +351,35 @@ function list(length: number, members: readonly [row: number, d: number][]): num
 const indices = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 /** Lists of all tokens, of slots by their rows. */
+function listsByToken(d: ArrayLike<number>, shape: MergeShape): number[] {
+  const { slots, tokens } = shape;
+  return indices(shape.batch * tokens).flatMap((n) =>
+    list(
+      slots,
+      indices(slots).map((s) => [slotRow(shape, Math.floor(n / tokens), s), d[n * slots + s]]),
+    )
+  );
+}
+
+/** Statistics and lists of all tokens; behind a list stand candidates that did not reach the threshold. */
+function thresholdsByToken(inputs: Values, shape: MergeShape): Values {
+  const { slots, tokens } = shape, rows = shape.batch * tokens;
+  const view: AxisView = { outer: rows, n: slots, inner: 1 }, l = logits(inputs);
+  const options: RoutingOptions = { kind: "entmax15", noise: inputs.noise !== undefined };
+  const { weights, stats } = weightsForward.reference(inputs, [view, options]);
+  const support = listsByToken(Float64Array.from(weights, Math.sqrt), shape);
+  for (let n = 0; n < rows; n++) {
+    let at = 2 * n * slots;
+    for (const s of indices(slots)) {
+      const z = (l[n * slots + s] - stats[n]) / 2;
+      if (z <= -1) continue;
+      const row = slotRow(shape, Math.floor(n / tokens), s);
+      if (Number.isNaN(support[at])) [support[at], support[at + 1]] = [row, z];
+      at += 2;
+    }
+  }
+  return { stats, support };
+}
 
 /** Lists of all slots in the order of their rows, of tokens. */
 function listsBySlot(d: ArrayLike<number>, shape: MergeShape): number[] {
@@ -399,12 +430,15 @@ function mergeOf({ source }: Values, shape: MergeShape, to: SparseDirection, d: 
 
 const sparse = [
   entry("entmax_support", supportByToken, {
-    reference: null, // what it lists is checked through the merges
     small: pairs(pairs(LISTED, BOTH), BOTH).map((
       [[shape, noise], threshold],
     ) => [shape, noise, threshold]),
     huge: [[BIG, true, true]],
     input: sparseInput,
+    reference: (inputs, [shape, , threshold]) =>
+      threshold
+        ? thresholdsByToken(inputs, shape)
+        : { support: listsByToken(roots(inputs, shape), shape) },
   }),
   entry("entmax_support", supportBySlot, {
     small: pairs(LISTED, BOTH),
@@ -468,10 +502,10 @@ const sparse = [
     reference: (inputs, [shape, to]) => mergeOf(inputs, shape, to, roots(inputs, shape)),
   }),
   entry("entmax_support_workgroup", scoresPerWorkgroup, {
-    reference: null, // checked through the op against its composed twin
     small: pairs(SPARSE, BOTH),
     huge: [[{ ...BIG, batch: 2 ** 9 }, true]],
     input: sparseInput,
+    reference: (inputs, [shape]) => scoreGradients(inputs, shape, roots(inputs, shape)),
   }),
 ];
 

@@ -72,6 +72,15 @@ function compareScores(
 
 const noises = [false, true];
 
+/** The members of every list, up to its end; what stands behind an end means nothing. */
+function members(support: Float32Array, { batch, tokens, slots }: MergeShape): number[][] {
+  return Array.from({ length: batch * tokens }, (_, n) => {
+    const list = support.subarray(2 * n * slots, 2 * (n + 1) * slots);
+    const end = list.findIndex((d, i) => i % 2 === 1 && d === 0);
+    return [...list.subarray(0, end < 0 ? list.length : end - 1)];
+  });
+}
+
 gpuTest("entmax_support, listed in memory, agrees with dense products", async (device) => {
   for (const shape of SHAPES) {
     for (const noisy of noises) {
@@ -83,7 +92,11 @@ gpuTest("entmax_support, listed in memory, agrees with dense products", async (d
         ...logits,
         stats,
       });
-      assertEquals(again.support, support, "the backward's list is the forward's");
+      assertEquals(
+        members(again.support, shape),
+        members(support, shape),
+        "the backward's lists are the forward's",
+      );
 
       const o = await runKernel(device, supportMerge(shape, "tokens"), { support, source: v });
       assertClose(o.y, want.o, { atol: 1e-5, rtol: 1e-5, name: `${name} to tokens` });

@@ -63,12 +63,17 @@ export function judge(outcome: Outcome): { counts: Counts; complaint?: string } 
   // deno-lint-ignore no-control-regex -- colours are escape sequences
   const output = outcome.output.replace(/\x1b\[[0-9;]*m/g, "");
   const cases = report.split("<testcase ").slice(1);
-  const bad = cases.filter((text) => /<(failure|error|skipped)\b/.test(text)).length;
+  const marked = (mark: RegExp) => cases.filter((text) => mark.test(text)).length;
+  // The report calls both skipped: what a filter leaves out, which was not asked for, and what is ignored.
+  const filtered = Number(/ (\d+) filtered out \(/.exec(output)?.[1] ?? 0);
+  const skipped = marked(/<skipped\b/);
+  const bad = marked(/<(failure|error)\b/) + Math.max(0, skipped - filtered);
   const uncaught = new Set(output.match(/^Uncaught error from .* FAILED$/gm)).size;
   const announced = [...output.matchAll(/^running (\d+) tests? from /gm)]
     .reduce((sum, [, count]) => sum + Number(count), 0);
-  const unreported = Math.max(0, announced - cases.length);
-  const counts = { passed: cases.length - bad, failed: bad + uncaught + unreported };
+  const ran = cases.length - Math.min(skipped, filtered);
+  const unreported = Math.max(0, announced - ran);
+  const counts = { passed: ran - bad, failed: bad + uncaught + unreported };
   const complaints: string[] = [];
   if (uncaught > 0) complaints.push(`${uncaught} files failed outside of their tests`);
   if (unreported > 0) complaints.push(`${unreported} tests did not run to an end`);

@@ -19,6 +19,15 @@ denoTest("passes, failures and skipped tests are counted from the report", () =>
   });
 });
 
+denoTest("tests that a filter left out do not count, ignored ones fail", () => {
+  const output = "running 2 tests from ./a_test.ts\n\nok | 1 passed | 0 failed | 1 ignored | " +
+    "2 filtered out (7ms)\n";
+  const text = report("", "<skipped/>", "<skipped/>", "<skipped/>");
+  assertEquals(judge({ report: text, output, code: 0, signal: null }), {
+    counts: { passed: 1, failed: 1 },
+  });
+});
+
 denoTest("errors outside of tests and tests cut short are failures", () => {
   const output = "\x1b[0mrunning 5 tests from ./a_test.ts\x1b[0m\na ... ok\n" +
     "Uncaught error from ./a_test.ts \x1b[31mFAILED\x1b[0m\n";
