@@ -54,7 +54,7 @@ export interface TrainOptions {
   accumulate?: number;
   /** Record each step's commands once and replay them. Default true. */
   capture?: boolean;
-  /** Steps between two reads of the losses. Default 10. */
+  /** Losses are read when a multiple of this many steps is done, before a save and at the end. Default 10. */
   reportEvery?: number;
   /** Called after each read of the losses. */
   onProgress?: (progress: TrainProgress) => void | Promise<void>;
@@ -119,7 +119,7 @@ export async function train(options: TrainOptions): Promise<number[]> {
       }
       unread++;
       const done = step + 1;
-      if (unread === reportEvery || done === steps) await report(done);
+      if (done % reportEvery === 0 || done === steps) await report(done);
       if (signal?.aborted) {
         await save(done);
         throw new InterruptedError(

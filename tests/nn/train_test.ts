@@ -95,6 +95,23 @@ gpuTest("train() reads losses every few steps and nothing else", async (device) 
   assertEquals(device.stats.readbacks - before, Math.ceil(STEPS / 7));
 });
 
+gpuTest(
+  "train() reports at multiples of reportEvery, wherever checkpoints fall",
+  async (device) => {
+    const reported: number[] = [], fresh: number[] = [];
+    const { run } = await setUp(device, {
+      onProgress: ({ step, losses }) => {
+        reported.push(step);
+        fresh.push(...losses);
+      },
+      checkpoint: { every: 9, save: () => Promise.resolve() },
+    });
+    const losses = await train(run);
+    assertEquals(reported, [7, 9, 14, 18, 21, 27, 28, 30]);
+    assertEquals(fresh, losses, "each loss is told once, in order");
+  },
+);
+
 gpuTest("train() resumed from a checkpoint goes on bit for bit", async (device) => {
   const whole = await setUp(device);
   const losses = await train(whole.run);
