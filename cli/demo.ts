@@ -171,11 +171,13 @@ async function runModel(
   };
 }
 
+/** The dense weights without the classifier: that both have ten classes does not make clothes digits. */
 async function denseWeights(): Promise<StateDict> {
   const { tensors } = await loadSafetensorsFile(WEIGHTS);
-  return new Map([...tensors].map((
-    [name, array],
-  ) => [name, { shape: array.shape, data: toFloat32(array) }]));
+  const backbone = [...tensors].filter(([name]) => !name.startsWith("head."));
+  return new Map(
+    backbone.map(([name, array]) => [name, { shape: array.shape, data: toFloat32(array) }]),
+  );
 }
 
 /** One image of each of six classes, a mistaken one where there is one. */

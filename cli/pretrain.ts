@@ -24,8 +24,8 @@ const WEIGHTS = `${PROJECT_ROOT}/weights/fashion_mnist_vit.safetensors`;
 
 async function pretrain(signal: AbortSignal): Promise<void> {
   const options = readOptions(Deno.args, {
-    images: { type: "string", default: "20000" },
-    epochs: { type: "string", default: "3" },
+    images: { type: "string", default: "60000" },
+    epochs: { type: "string", default: "4" },
     seed: { type: "string", default: "0" },
     data: { type: "string" },
     out: { type: "string", default: WEIGHTS },

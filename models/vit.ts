@@ -144,7 +144,10 @@ export class VisionTransformer extends Module {
       ? this.parameter("cls_token", new Parameter([1, 1, dim], normal(1e-6)))
       : null;
     const positions = patchCount(config) + (noEmbedClass ? 0 : prefixTokens(config));
-    this.posEmbed = this.parameter("pos_embed", new Parameter([1, positions, dim], TRUNC_NORMAL));
+    this.posEmbed = this.parameter(
+      "pos_embed",
+      new Parameter([1, positions, dim], truncNormal(config.posEmbedStd)),
+    );
     this.patchEmbed = this.child("patch_embed", new PatchEmbed(inChans, patchSize, dim));
     const { weightInit, projDropRate: drop } = config;
     const dense = () => new Mlp(dim, Math.trunc(dim * mlpRatio), { drop, weightInit });
@@ -197,5 +200,5 @@ export class VisionTransformer extends Module {
   }
 }
 
-/** timm's and the authors' initialisation of position embeddings and linear layers. */
+/** timm's and the authors' initialisation of linear layers. */
 const TRUNC_NORMAL = truncNormal(0.02);

@@ -39,6 +39,11 @@ export interface VitConfig {
   readonly normEps: number;
   /** First weights of attention and MLPs: timm's, or those of torch's Linear for narrow models. Default "timm". */
   readonly weightInit: WeightInit;
+  /**
+   * Standard deviation of the first position embedding. Default 0.02, timm's, which long training grows; a short one that
+   * must tell places apart at once wants it about as large as an embedded patch.
+   */
+  readonly posEmbedStd: number;
   /** Dropout before the head. Default 0. */
   readonly dropRate: number;
   /** Dropout after the position embedding. Default 0. */
@@ -76,6 +81,7 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
     initValues: null,
     normEps: 1e-6,
     weightInit: "timm",
+    posEmbedStd: 0.02,
     dropRate: 0,
     posDropRate: 0,
     projDropRate: 0,
@@ -113,6 +119,11 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
   if (embedDim % numHeads !== 0) {
     throw new ShapeError(
       `VisionTransformer: embedDim ${embedDim} is not divisible by numHeads ${numHeads}`,
+    );
+  }
+  if (!(config.posEmbedStd > 0 && config.posEmbedStd < Infinity)) {
+    throw new ShapeError(
+      `VisionTransformer: posEmbedStd is ${config.posEmbedStd}, needs a number above 0`,
     );
   }
   if (config.weightInit !== "timm" && config.weightInit !== "torch") {

@@ -17,6 +17,7 @@ export const DENSE: VitOptions = {
   globalPool: "avg",
   classToken: false,
   weightInit: "torch",
+  posEmbedStd: 0.5,
 };
 
 /** The same with a dual-path SpheroMoE in the last three blocks: 8 core and 16 universal experts, a slot each. */
@@ -32,7 +33,7 @@ export const MOE: MoeVitOptions = {
 /** How both are trained: AdamW, warm-up, then half a cosine to zero. */
 export const TRAINING = {
   batchSize: 64,
-  lr: 3e-3,
+  lr: 2e-3,
   weightDecay: 0.05,
   labelSmoothing: 0.1,
   /** Share of the steps in which the rate rises. */
