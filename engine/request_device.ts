@@ -2,9 +2,9 @@
  * Finding an adapter and making a device on it.
  * @module
  */
-import { adapterHelp, adapterLabel } from "./adapter.ts";
+import { adapterHelp, adapterLabel, limitsBelow } from "./adapter.ts";
 import { Device, type DeviceSettings } from "./device.ts";
-import { AdapterUnavailableError } from "./errors.ts";
+import { AdapterUnavailableError, LimitError } from "./errors.ts";
 
 /** Options of `requestDevice`. */
 export interface DeviceOptions extends DeviceSettings {
@@ -34,6 +34,7 @@ const LIMITS = [
 /**
  * Finds an adapter and makes a device on it.
  * @throws {AdapterUnavailableError} with what to install on this system when there is none
+ * @throws {LimitError} naming each limit of the adapter that is below what the kernels need
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
@@ -44,6 +45,13 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     await gpu.requestAdapter({ powerPreference: options.powerPreference }).catch(() => null);
   if (!adapter) {
     throw new AdapterUnavailableError(`No WebGPU adapter was found.\n${adapterHelp()}`);
+  }
+  const lacks = limitsBelow(adapter.limits as unknown as Record<string, unknown>);
+  if (lacks.length > 0) {
+    throw new LimitError(
+      `${adapterLabel(adapter.info)} is too small: ${lacks.join(", ")}. ` +
+        "Use another adapter or driver; `deno task doctor` shows what there is.",
+    );
   }
   const requiredLimits: Record<string, number> = {};
   const requiredFeatures: GPUFeatureName[] = [];

@@ -4,16 +4,15 @@
  */
 import { type BatchLoader, fingerprint, type ImageSet } from "../../data/mod.ts";
 import { CheckpointError, type Device } from "../../engine/mod.ts";
-import type { Module, Optimizer, OptimizerState, StateEntry } from "../../nn/mod.ts";
+import type { Module, Optimizer, OptimizerState, StateDict } from "../../nn/mod.ts";
 import {
   type CheckpointState,
   type JsonObject,
   type NamedArray,
-  namedArray,
   tensorGroup,
-  toFloat32,
 } from "../../io/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile } from "../../io/files.ts";
+import { arraysOf, stateOf } from "../weights.ts";
 
 /** What a run is made of; all of it is saved. */
 export interface RunParts {
@@ -43,10 +42,8 @@ export async function saveRun(
 ): Promise<void> {
   const { device, model, optimizer, loader, data, seed, config } = parts;
   const tensors = new Map<string, NamedArray>();
-  const put = (group: string, entries: ReadonlyMap<string, StateEntry>): void => {
-    for (const [name, { data, shape }] of entries) {
-      tensors.set(`${group}.${name}`, namedArray(data, shape));
-    }
+  const put = (group: "model" | "optimizer", state: StateDict): void => {
+    for (const [name, array] of arraysOf(state)) tensors.set(`${group}.${name}`, array);
   };
   const state = await optimizer.state();
   put("model", await model.stateDict());
@@ -73,10 +70,15 @@ export async function saveRun(
   });
 }
 
+/** Removes a checkpoint and the one before it, when the run is over. */
+export async function removeRun(path: string): Promise<void> {
+  for (const name of [path, `${path}.prev`]) await Deno.remove(name).catch(() => {});
+}
+
 /**
  * Puts a run back where its checkpoint stood.
  * @returns the step to go on with, and the curves so far
- * @throws {CheckpointError} when it is of another configuration, seed or data set
+ * @throws {CheckpointError} it cannot be read or is damaged, or is of another configuration, seed, data set or model
  */
 export async function resumeRun(
   path: string,
@@ -86,14 +88,15 @@ export async function resumeRun(
   checkSame(path, "configuration", JSON.stringify(state.config), JSON.stringify(parts.config));
   checkSame(path, "seed", state.seed, String(parts.seed));
   checkSame(path, "training data", state.dataset, fingerprint(parts.data));
-  const entries = (group: "model" | "optimizer"): Map<string, StateEntry> =>
-    new Map([...tensorGroup(tensors, group)].map((
-      [name, array],
-    ) => [name, { shape: array.shape, data: toFloat32(array) }]));
-  await parts.model.loadStateDict(entries("model"));
   const { optimizer, deviceStep, history } = extraOf(path, state);
-  parts.optimizer.loadState({ ...optimizer, tensors: entries("optimizer") });
-  parts.loader.restore({ epoch: state.epoch, position: state.position });
+  const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
+  try {
+    parts.model.loadStateDict(of("model"));
+    parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
+    parts.loader.restore({ epoch: state.epoch, position: state.position });
+  } catch (cause) {
+    throw new CheckpointError(`${path}: ${(cause as Error).message}`, { cause });
+  }
   parts.device.stepIndex = deviceStep;
   return { step: state.step, history };
 }
@@ -112,12 +115,14 @@ interface Extra {
   readonly history: RunHistory;
 }
 
-function extraOf(path: string, state: CheckpointState): Extra {
-  const extra = state.extra as unknown as Partial<Extra> | undefined;
-  if (!extra?.optimizer || !extra.history || typeof extra.deviceStep !== "number") {
-    throw new CheckpointError(
-      `${path} lacks the optimiser's state or the curves; it cannot be resumed`,
-    );
-  }
-  return extra as Extra;
+function extraOf(path: string, { step, extra = {} }: CheckpointState): Extra {
+  const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra>;
+  const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
+    Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
+    Array.isArray(history?.losses) && history.losses.length === step &&
+    Array.isArray(history.evaluations);
+  if (whole) return { optimizer, deviceStep, history } as Extra;
+  throw new CheckpointError(
+    `${path} lacks the optimiser's state or the curves of its ${step} steps; start anew without --resume`,
+  );
 }
