@@ -84,28 +84,34 @@ export async function resumeRun(
   path: string,
   parts: RunParts,
 ): Promise<{ step: number; history: RunHistory }> {
-  const { tensors, state } = await loadCheckpointFile(path);
-  checkSame(path, "configuration", JSON.stringify(state.config), JSON.stringify(parts.config));
-  checkSame(path, "seed", state.seed, String(parts.seed));
-  checkSame(path, "training data", state.dataset, fingerprint(parts.data));
-  const { optimizer, deviceStep, history } = extraOf(path, state);
-  const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
   try {
+    const { tensors, state } = await loadCheckpointFile(path);
+    checkSame(state, parts);
+    const { optimizer, deviceStep, history } = extraOf(state);
+    const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
     parts.model.loadStateDict(of("model"));
     parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
     parts.loader.restore({ epoch: state.epoch, position: state.position });
+    parts.device.stepIndex = deviceStep;
+    return { step: state.step, history };
   } catch (cause) {
-    throw new CheckpointError(`${path}: ${(cause as Error).message}`, { cause });
+    const why = (cause as Error).message;
+    const named = why.includes(path) ? why : `${path}: ${why}`;
+    throw new CheckpointError(`${named}; or start anew, without --resume`, { cause });
   }
-  parts.device.stepIndex = deviceStep;
-  return { step: state.step, history };
 }
 
-function checkSame(path: string, what: string, got: string, want: string): void {
-  if (got === want) return;
+/** @throws {CheckpointError} naming each setting that differs */
+function checkSame(state: CheckpointState, { config, seed, data }: RunParts): void {
+  const was: JsonObject = { ...state.config, seed: state.seed, data: state.dataset };
+  const is: JsonObject = { ...config, seed: String(seed), data: fingerprint(data) };
+  const differences = Object.keys({ ...was, ...is }).flatMap((key) => {
+    const [a, b] = [JSON.stringify(was[key]), JSON.stringify(is[key])];
+    return a === b ? [] : [`${key} ${a}, here ${b}`];
+  });
+  if (differences.length === 0) return;
   throw new CheckpointError(
-    `${path} belongs to a run with another ${what} (${got}, this one has ${want}). ` +
-      "Use the same options, or start anew without --resume.",
+    `it is of another run (${differences.join("; ")}): use the same options`,
   );
 }
 
@@ -115,14 +121,13 @@ interface Extra {
   readonly history: RunHistory;
 }
 
-function extraOf(path: string, { step, extra = {} }: CheckpointState): Extra {
+/** @throws {CheckpointError} something that a run needs is not there or not what it should be */
+function extraOf({ step, extra = {} }: CheckpointState): Extra {
   const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra>;
   const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
     Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
     Array.isArray(history?.losses) && history.losses.length === step &&
     Array.isArray(history.evaluations);
   if (whole) return { optimizer, deviceStep, history } as Extra;
-  throw new CheckpointError(
-    `${path} lacks the optimiser's state or the curves of its ${step} steps; start anew without --resume`,
-  );
+  throw new CheckpointError(`the optimiser's state or the curves of its ${step} steps are missing`);
 }
