@@ -35,6 +35,7 @@ const LIMITS = [
  * Finds an adapter and makes a device on it.
  * @throws {AdapterUnavailableError} with what to install on this system when there is none
  * @throws {LimitError} naming each limit of the adapter that is below what the kernels need
+ * @throws {ShapeError} for a seed or a memory budget that is none
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
@@ -59,17 +60,14 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
     requiredFeatures.push(...FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[]);
   }
+  let device: GPUDevice;
   try {
-    const device = await adapter.requestDevice({
-      label: "wgrad",
-      requiredLimits,
-      requiredFeatures,
-    });
-    return new Device(device, adapter, options);
+    device = await adapter.requestDevice({ label: "wgrad", requiredLimits, requiredFeatures });
   } catch (cause) {
     throw new AdapterUnavailableError(
       `${adapterLabel(adapter.info)} refused to make a device: ${(cause as Error).message}`,
       { cause },
     );
   }
+  return new Device(device, adapter, options);
 }

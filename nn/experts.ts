@@ -5,6 +5,7 @@
 import { add, mul } from "../engine/ops/arithmetic.ts";
 import { groupedLinear } from "../engine/ops/grouped_linear.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkCount } from "./check.ts";
 import { Dropout } from "./dropout.ts";
 import { linearWeight, ones, zeros } from "./init.ts";
 import { Module } from "./module.ts";
@@ -34,7 +35,10 @@ export class Experts extends Module {
   readonly #drop1: Dropout;
   readonly #drop2: Dropout;
 
-  /** `count` experts of `hidden` neurons on `dim` channels. */
+  /**
+   * `count` experts of `hidden` neurons on `dim` channels.
+   * @throws {ShapeError} for one of them that is no whole number above 0
+   */
   constructor(
     /** Experts, E. */ readonly count: number,
     dim: number,
@@ -42,6 +46,9 @@ export class Experts extends Module {
     { drop = 0, dropAct = drop, layerScale = false }: ExpertsConfig = {},
   ) {
     super();
+    for (const [name, size] of Object.entries({ count, dim, hidden })) {
+      checkCount("Experts", name, size);
+    }
     this.fc1 = this.child("vit_fc1", new ExpertLinear(count, dim, hidden));
     this.fc2 = this.child("vit_fc2", new ExpertLinear(count, hidden, dim));
     this.#scaleIn = layerScale ? this.child("scale_in", new OffsetScale(dim)) : null;
