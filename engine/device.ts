@@ -104,7 +104,6 @@ export class Device {
       maxInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
       maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
-      maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
       features: new Set(gpu.features as unknown as Iterable<string>),
     };
     this.#pipelines = new Pipelines(gpu);

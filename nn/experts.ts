@@ -26,9 +26,9 @@ export interface ExpertsConfig {
  * [E, hidden, D], `vit_fc1.bias` [E, hidden], `vit_fc2.weight` [E, D, hidden], `vit_fc2.bias` [E, D].
  */
 export class Experts extends Module {
-  /** To the hidden neurons. */
+  /** First layers, to the hidden neurons: weight [E, hidden, D]. */
   readonly fc1: ExpertLinear;
-  /** Back. */
+  /** Second layers, back to the channels: weight [E, D, hidden]. */
   readonly fc2: ExpertLinear;
   readonly #scaleIn: OffsetScale | null;
   readonly #scaleOut: OffsetScale | null;
@@ -71,12 +71,12 @@ export class Experts extends Module {
  * inputs, so experts begin sqrt(out) times smaller than linear layers of their size; biases 0.
  */
 export class ExpertLinear extends Module {
-  /** [E, out, in]. */
+  /** A matrix for each expert, [E, out, in]. */
   readonly weight: Parameter;
-  /** [E, out]. */
+  /** A bias for each expert, [E, out]. */
   readonly bias: Parameter;
 
-  /** `count` maps from `inputs` to `outputs` features. */
+  /** `count` maps from `inputs` to `outputs` features. @throws {ShapeError} for one that is no whole number above 0 */
   constructor(count: number, inputs: number, outputs: number) {
     super();
     this.weight = this.parameter("weight", new Parameter([count, outputs, inputs], linearWeight));

@@ -40,9 +40,9 @@ export class PatchEmbed extends Module {
 
 /** Weight and bias of the projection, as a convolution names and shapes them; PyTorch's default start. */
 export class PatchProjection extends Module {
-  /** [D, C, p, p]. */
+  /** The kernel, [D, C, p, p]. */
   readonly weight: Parameter;
-  /** [D]. */
+  /** The bias, [D]. */
   readonly bias: Parameter;
 
   /** For patches of `size` x `size` pixels. */

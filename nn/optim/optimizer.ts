@@ -34,7 +34,7 @@ export interface ParameterGroup {
 
 /** Options of every optimiser. */
 export interface OptimizerOptions {
-  /** Rate. */
+  /** Learning rate. */
   lr: number;
   /** Weight decay of groups that name none. */
   weightDecay?: number;
