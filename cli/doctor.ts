@@ -4,26 +4,15 @@
  * Ends with code 1 where something needed is missing; a browser is needed for the tests only, so its lack is a note.
  * @module
  */
-import { adapterLabel, isSoftwareAdapter } from "../engine/adapter.ts";
+import { adapterLabel, isSoftwareAdapter, limitsBelow, NEEDED_LIMITS } from "../engine/adapter.ts";
 import { type Chrome, chromeHelp, findChrome } from "./chrome.ts";
+import { readArguments, runMain } from "./main.ts";
 import { type AdapterReport, probeAdapter, type ProbeResult } from "./probe.ts";
 import { driverAdvice } from "./setup.ts";
 import { currentDistribution } from "./system.ts";
 
 /** The version of Deno that wgrad is made and tested with. */
 export const TESTED_DENO = "2.9.6";
-
-/** Limits that decide what runs and how fast, with what wgrad needs at least: the defaults of WebGPU. */
-export const NEEDED_LIMITS: Readonly<Record<string, number>> = {
-  maxBufferSize: 268_435_456,
-  maxStorageBufferBindingSize: 134_217_728,
-  maxStorageBuffersPerShaderStage: 8,
-  maxUniformBufferBindingSize: 65_536,
-  maxComputeWorkgroupStorageSize: 16_384,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-  maxComputeWorkgroupsPerDimension: 65_535,
-};
 
 /** Features that kernels can use; none is needed. */
 export const USEFUL_FEATURES: Readonly<Record<string, string>> = {
@@ -109,11 +98,7 @@ export function adapterProblems(found: ProbeResult): Problem[] {
   if (backend === "gl") {
     problems.push({ needed: false, what: "the adapter is reached through OpenGL only", fix });
   }
-  for (const [name, need] of Object.entries(NEEDED_LIMITS)) {
-    const have = adapter.limits[name] ?? 0;
-    if (have >= need) continue;
-    problems.push({ needed: true, what: `${name} is ${have}, ${need} is needed`, fix });
-  }
+  for (const what of limitsBelow(adapter.limits)) problems.push({ needed: true, what, fix });
   return problems;
 }
 
@@ -165,17 +150,16 @@ function indent(text: string): string[] {
   return text.split("\n").map((line) => `  ${line}`);
 }
 
+const USAGE = `deno task doctor [--json]: what this machine has for wgrad, and the fix for each lack
+  --json  for programs`;
+
 /** Prints the diagnosis; returns the exit code. */
-export async function main(args: readonly string[]): Promise<number> {
-  const unknown = args.find((arg) => arg !== "--json");
-  if (unknown !== undefined) {
-    console.error(`doctor: unknown argument ${unknown}; it takes --json`);
-    return 2;
-  }
+async function main(): Promise<number> {
+  const options = { json: { type: "boolean", default: false } } as const;
+  const { values } = readArguments(USAGE, Deno.args, { options });
   const diagnosis = await diagnose();
-  const json = args.includes("--json");
-  console.log(json ? JSON.stringify(diagnosis, null, 2) : describe(diagnosis));
+  console.log(values.json ? JSON.stringify(diagnosis, null, 2) : describe(diagnosis));
   return diagnosis.problems.some((problem) => problem.needed) ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain("doctor", main);

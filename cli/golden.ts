@@ -7,50 +7,40 @@
  * @module
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { requestDevice } from "../engine/mod.ts";
+import { DataError, requestDevice } from "../engine/mod.ts";
+import { readFileBytes } from "../io/files.ts";
 import { formatVerdict } from "../referee/compare.ts";
 import { matcher } from "../referee/glob.ts";
 import { openGolden, runCase } from "../referee/run.ts";
-import { quietDrivers } from "./system.ts";
+import { ProgramError, readArguments, runMain, UsageError } from "./main.ts";
+import { setUp } from "./setup.ts";
 
-const USAGE = "Usage: deno task golden DIR [--only GLOB]... [--except GLOB]...";
+const USAGE = `deno task golden DIR [options]: compares with a folder of reference outputs
+  --only GLOB    run these cases alone; GLOB is a name with * and ?, or several separated by commas
+  --except GLOB  leave these out
+  --no-install   print what to install where there is no adapter, instead of installing it`;
 
-async function main(args: string[]): Promise<number> {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        only: { type: "string", multiple: true, default: [] },
-        except: { type: "string", multiple: true, default: [] },
-        help: { type: "boolean", default: false },
-      },
-    });
-  } catch (error) {
-    console.error(`golden: ${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  const { values: { only, except, help }, positionals } = parsed;
-  if (help) {
-    console.log(`${USAGE}\n\nGLOB is a case's name with * and ?, or several separated by commas.`);
-    return 0;
-  }
+async function golden(): Promise<number> {
+  const { values: { only, except, ...values }, positionals } = readArguments(USAGE, Deno.args, {
+    allowPositionals: true,
+    options: {
+      only: { type: "string", multiple: true, default: [] },
+      except: { type: "string", multiple: true, default: [] },
+      "no-install": { type: "boolean", default: false },
+    },
+  });
   if (positionals.length !== 1) {
-    console.error(`golden: needs one folder, got ${positionals.length}\n${USAGE}`);
-    return 2;
+    throw new UsageError(`needs one folder, got ${positionals.length}; --help lists the options`);
   }
   const [dir] = positionals;
-  const folder = await openGolden((file) => Deno.readFile(join(dir, file)));
+  const folder = await openGolden((file) => readFileBytes(join(dir, file), DataError));
   const [wanted, unwanted] = [matcher(only), matcher(except)];
   const cases = folder.manifest.cases
     .filter(({ name }) => (only.length === 0 || wanted(name)) && !unwanted(name));
   if (cases.length === 0) {
-    console.error(`golden: none of the ${folder.manifest.cases.length} cases of ${dir} is chosen`);
-    return 1;
+    throw new ProgramError(`none of the ${folder.manifest.cases.length} cases of ${dir} is chosen`);
   }
-  quietDrivers();
+  await setUp({ install: !values["no-install"] });
   using device = await requestDevice();
   console.log(`# ${device.label}`);
   let failed = 0;
@@ -63,10 +53,4 @@ async function main(args: string[]): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-try {
-  Deno.exitCode = await main(Deno.args);
-} catch (error) {
-  // Told without a stack: the way out is in the message (no adapter, no such folder, a broken manifest).
-  console.error(`golden: ${error instanceof Error ? error.message : String(error)}`);
-  Deno.exitCode = 1;
-}
+await runMain("golden", golden);

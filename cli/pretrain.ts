@@ -7,64 +7,94 @@
  */
 import { loadFashionMnist } from "../data/datasets.ts";
 import { balancedSample, type DatasetParts, subset } from "../data/mod.ts";
-import { DataError, requestDevice } from "../engine/mod.ts";
-import { namedArray } from "../io/mod.ts";
-import { saveSafetensorsFile, writeFileAtomic } from "../io/files.ts";
+import { requestDevice } from "../engine/mod.ts";
+import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import { VisionTransformer } from "../models/mod.ts";
 import { Rng } from "../nn/mod.ts";
 import { evaluateClassifier, trainClassifier } from "./demo/classifier.ts";
-import { DENSE, PLAIN, TRAINING } from "./demo/recipe.ts";
-import { withInterrupt } from "./interrupt.ts";
-import { readOptions, runMain, wholeNumber } from "./main.ts";
-import { installPackages } from "./setup.ts";
+import { DENSE, TRAINING } from "./demo/recipe.ts";
+import { removeRun } from "./demo/run_checkpoint.ts";
+import { stopIfAsked, withInterrupt } from "./interrupt.ts";
+import { readArguments, runMain, wholeNumber } from "./main.ts";
+import { installPackages, setUp } from "./setup.ts";
 import { currentDistribution, isRoot, packageManagerOf, PROJECT_ROOT } from "./system.ts";
+import { saveWeights } from "./weights.ts";
+
+const USAGE = `deno task pretrain [options]: trains the dense ViT that the demo starts from
+  --images N     training images, 10 to 60000; default 60000
+  --epochs N     passes over them; default 3
+  --seed N       default 0
+  --out FILE     where the weights go; default weights/fashion_mnist_vit.safetensors
+  --data DIR     a folder of Fashion-MNIST's four IDX files; default Debian's package
+  --resume       go on where Ctrl-C or a full disk stopped a run with the same options
+  --no-install   print what to install instead of installing it`;
 
 /** Where the weights go unless `--out` says otherwise. */
-const WEIGHTS = `${PROJECT_ROOT}/weights/fashion_mnist_vit.safetensors`;
+const WEIGHTS = `${PROJECT_ROOT}weights/fashion_mnist_vit.safetensors`;
 
-async function pretrain(signal: AbortSignal): Promise<void> {
-  const options = readOptions(Deno.args, {
-    images: { type: "string", default: "60000" },
-    epochs: { type: "string", default: "4" },
-    seed: { type: "string", default: "0" },
-    data: { type: "string" },
-    out: { type: "string", default: WEIGHTS },
-    resume: { type: "boolean", default: false },
-    "no-install": { type: "boolean", default: false },
+interface Settings {
+  readonly images: number;
+  readonly epochs: number;
+  readonly seed: number;
+  readonly out: string;
+  readonly data: string | undefined;
+  readonly resume: boolean;
+  readonly install: boolean;
+}
+
+function readSettings(): Settings {
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      images: { type: "string", default: "60000" },
+      epochs: { type: "string", default: "4" },
+      seed: { type: "string", default: "0" },
+      out: { type: "string", default: WEIGHTS },
+      data: { type: "string" },
+      resume: { type: "boolean", default: false },
+      "no-install": { type: "boolean", default: false },
+    },
   });
-  const images = wholeNumber("images", options.images, 10, 60_000);
-  const epochs = wholeNumber("epochs", options.epochs, 1, 1000);
-  const seed = wholeNumber("seed", options.seed, 0, 2 ** 32 - 1);
-  const { train, test } = await clothes(options.data, !options["no-install"]);
+  const { out, data, resume } = values;
+  return {
+    images: wholeNumber("images", values.images, 10, 60_000),
+    epochs: wholeNumber("epochs", values.epochs, 1, 1000),
+    seed: wholeNumber("seed", values.seed, 0, 2 ** 32 - 1),
+    out,
+    data,
+    resume,
+    install: !values["no-install"],
+  };
+}
+
+async function pretrain(settings: Settings, signal: AbortSignal): Promise<void> {
+  const { images, epochs, seed, out, resume } = settings;
+  await checkWritable(out); // now, not after minutes of training
+  const { train, test } = await clothes(settings);
   const data = subset(train, balancedSample(train, images, new Rng(seed, "pretrain/sample")));
+  const held = subset(test, balancedSample(test, 1000, new Rng(0, "pretrain/held")));
 
   using device = await requestDevice({ seed });
   console.log(`pretrain: ${device.label}, ${images} images, ${epochs} epochs, seed ${seed}`);
   const model = await new VisionTransformer(DENSE).to(device, { seed });
-  const held = subset(test, balancedSample(test, 1000, new Rng(0, "pretrain/held")));
   const run = await trainClassifier({
     device,
     model,
     data,
-    transform: PLAIN,
     epochs,
     seed,
     label: "pretrain",
     signal,
     evaluate: async () => (await evaluateClassifier(device, model, held)).accuracy,
-    checkpoint: { path: `${options.out}.run`, every: 200 },
-    resume: options.resume,
+    checkpoint: { path: `${out}.run`, every: 200 },
+    resume,
     config: { kind: "pretrain", model: { ...DENSE }, images, epochs },
   });
   model.eval();
+  stopIfAsked(signal);
   const { accuracy } = await evaluateClassifier(device, model, test);
   console.log(`pretrain: ${(100 * accuracy).toFixed(2)} % of ${test.count} held-out images`);
 
-  const state = await model.stateDict();
-  const tensors = new Map(
-    [...state].map(([name, { data, shape }]) => [name, namedArray(data, shape)]),
-  );
-  await saveSafetensorsFile(options.out, tensors, [["format", "pt"]]);
+  await saveWeights(out, model);
   const record = {
     command: `deno task pretrain ${Deno.args.filter((arg) => arg !== "--resume").join(" ")}`.trim(),
     data: "Fashion-MNIST (Debian package dataset-fashion-mnist)",
@@ -81,24 +111,27 @@ async function pretrain(signal: AbortSignal): Promise<void> {
     date: new Date().toISOString().slice(0, 10),
     seconds: Math.round(run.seconds),
   };
-  const text = new TextEncoder().encode(JSON.stringify(record, null, 2) + "\n");
-  const recordPath = options.out.replace(/\.safetensors$/, "") + ".json";
-  await writeFileAtomic(recordPath, [text], { errorClass: DataError });
-  for (const end of ["", ".prev"]) await Deno.remove(`${options.out}.run${end}`).catch(() => {});
-  console.log(`pretrain: wrote ${options.out} and ${recordPath}`);
+  const recordPath = out.replace(/\.safetensors$/, "") + ".json";
+  await writeFileAtomic(recordPath, JSON.stringify(record, null, 2) + "\n");
+  await removeRun(`${out}.run`);
+  console.log(`pretrain: wrote ${out} and ${recordPath}`);
 }
 
 /** Fashion-MNIST from the named folder, from Debian's package, or, as root on Debian, by installing that. */
-async function clothes(folder: string | undefined, install: boolean): Promise<DatasetParts> {
+async function clothes({ data, install }: Settings): Promise<DatasetParts> {
   try {
-    return await loadFashionMnist(folder);
+    return await loadFashionMnist(data);
   } catch (error) {
     const distribution = currentDistribution();
     const debian = distribution && packageManagerOf(distribution) === "apt";
-    if (folder !== undefined || !install || !debian || !isRoot()) throw error;
+    if (data !== undefined || !install || !debian || !isRoot()) throw error;
     await installPackages(["dataset-fashion-mnist"]);
     return await loadFashionMnist();
   }
 }
 
-await runMain("pretrain", () => withInterrupt(pretrain));
+await runMain("pretrain", async () => {
+  const settings = readSettings();
+  await setUp({ install: settings.install });
+  await withInterrupt((signal) => pretrain(settings, signal));
+});

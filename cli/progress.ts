@@ -15,7 +15,13 @@ const encoder = new TextEncoder();
 
 /** Standard error, so that standard output stays clean for results. */
 export const STDERR: ProgressTarget = {
-  write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
+  write: (text) => {
+    try {
+      Deno.stderr.writeSync(encoder.encode(text));
+    } catch {
+      // Nobody reads it any more (`2>&1 | head`): the work goes on without a bar.
+    }
+  },
   get interactive() {
     return Deno.stderr.isTerminal();
   },
@@ -28,13 +34,22 @@ export const STDERR: ProgressTarget = {
   },
 };
 
+/** True while a bar stands on a line of its own that has no end yet. */
+let open = false;
+
+/** Ends the line of a bar that will not be drawn again, so that a message starts on a new one. */
+export function endBar(target: ProgressTarget = STDERR): void {
+  if (open) target.write("\n");
+  open = false;
+}
+
 /** Milliseconds between redraws of a bar, and between lines of a log. */
 const REDRAW = 100, LOG = 15_000;
 
 /** One bar: `label ██████░░░░ 120/320  loss 1.234  210 images/s  1m20s left`. */
 export class Progress {
   #done = 0;
-  #last = 0;
+  #last = -Infinity; // the first update is shown at once
   readonly #start: number;
   constructor(
     private readonly label: string,
@@ -82,6 +97,7 @@ export class Progress {
         ? text.slice(0, this.target.columns - 2) + "…"
         : text;
       this.target.write(`\r\x1b[2K${line}${end ? "\n" : ""}`);
+      open = !end;
     }
   }
 }

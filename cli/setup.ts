@@ -5,8 +5,9 @@
  * missing, after saying so; elsewhere, and with `--no-install`, it prints the commands and ends with code 1.
  * @module
  */
-import { adapterHelp, adapterLabel, DRIVER_COMMANDS } from "../engine/adapter.ts";
+import { adapterHelp, adapterLabel, DRIVER_COMMANDS, limitsBelow } from "../engine/adapter.ts";
 import { type Chrome, chromeHelp, findChrome } from "./chrome.ts";
+import { ProgramError, readArguments, runMain } from "./main.ts";
 import { type AdapterReport, probeAdapter, type ProbeResult } from "./probe.ts";
 import {
   asRoot,
@@ -35,7 +36,7 @@ export interface SetupResult {
 }
 
 /** Something is missing and cannot be installed from here; the message says what to do. */
-export class SetupError extends Error {
+export class SetupError extends ProgramError {
   /** The name of the class. */
   override readonly name = "SetupError";
 }
@@ -75,7 +76,8 @@ export async function setUp(options: SetupOptions = {}): Promise<SetupResult> {
 }
 
 function isUsable(found: ProbeResult): boolean {
-  return found.adapter !== null && found.adapter.computes === true;
+  return found.adapter !== null && found.adapter.computes === true &&
+    limitsBelow(found.adapter.limits).length === 0;
 }
 
 /** OpenGL is good enough to go on with, not good enough to leave it at that where Vulkan can be installed. */
@@ -88,6 +90,8 @@ function adapterProblem(found: ProbeResult): string {
   if (found.adapter.computes !== true) {
     return `${adapterLabel(found.adapter)} does not compute: ${found.adapter.computes}`;
   }
+  const lacks = limitsBelow(found.adapter.limits);
+  if (lacks.length > 0) return `${adapterLabel(found.adapter)} is too small: ${lacks.join(", ")}`;
   return `${adapterLabel(found.adapter)} is reached through OpenGL only, Vulkan is better`;
 }
 
@@ -135,26 +139,24 @@ export async function installPackages(
   throw new SetupError(`apt-get install failed with code ${code}; the end of its log:\n${tail}`);
 }
 
-/** Reads the command line, sets up and prints what was found; returns the exit code. */
-export async function main(args: readonly string[]): Promise<number> {
-  const unknown = args.find((arg) => arg !== "--no-install" && arg !== "--tests");
-  if (unknown !== undefined) {
-    console.error(`setup: unknown argument ${unknown}; it takes --no-install and --tests`);
-    return 2;
-  }
-  try {
-    const { adapter, chrome } = await setUp({
-      install: !args.includes("--no-install"),
-      tests: args.includes("--tests"),
-    });
-    console.log(`setup: adapter ${adapterLabel(adapter)}`);
-    if (chrome !== null) console.log(`setup: browser ${chrome.version} (${chrome.path})`);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    console.error(`setup: ${error.message}`);
-    return 1;
-  }
+const USAGE = `deno task setup [options]: makes this machine able to run wgrad, or says what to do
+  --tests       the tests' browser is needed too
+  --no-install  print what to install instead of installing it`;
+
+/** Reads the command line, sets up and prints what was found. */
+async function main(): Promise<void> {
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      tests: { type: "boolean", default: false },
+      "no-install": { type: "boolean", default: false },
+    },
+  });
+  const { adapter, chrome } = await setUp({
+    install: !values["no-install"],
+    tests: values.tests,
+  });
+  console.log(`setup: adapter ${adapterLabel(adapter)}`);
+  if (chrome !== null) console.log(`setup: browser ${chrome.version} (${chrome.path})`);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await runMain("setup", main);

@@ -7,20 +7,20 @@ import type { ImageSet } from "./image_set.ts";
 
 /** An image as floats, channel by channel: [C, H, W], as the models take it. */
 export interface FloatImage {
-  /** C */
+  /** Values a pixel, C: 1 for grey, 3 for red, green, blue. */
   readonly channels: number;
-  /** H */
+  /** Pixels from top to bottom, H. */
   readonly height: number;
-  /** W */
+  /** Pixels from left to right, W. */
   readonly width: number;
-  /** The values, C * H * W of them; from a file in [0, 1]. */
+  /** The values, [C, H, W] row-major; from a file in [0, 1]. */
   readonly data: Float32Array;
 }
 
 /** byte / 255 as f32. */
 const UNIT = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
-/** A black image. */
+/** A black image: all values 0. */
 export function makeImage(channels: number, height: number, width: number): FloatImage {
   return { channels, height, width, data: new Float32Array(channels * height * width) };
 }

@@ -2,7 +2,8 @@
  * Changes to one image: fixed ones (pad, resize, normalise) and random ones (crop, shift, affine, flip).
  *
  * A transform gets an image and the generator of this image in this epoch, and returns a new image. All arithmetic is
- * + - * / on doubles, rounded to f32 when stored, so batches are the same bits in every engine. Filling values are in the image's own units: [0, 1] before `normalise`.
+ * + - * / on doubles, rounded to f32 when stored, so batches are the same bits in every engine. Filling values are in the
+ * image's own units: [0, 1] before `normalise`.
  * @module
  */
 import { DataError, ShapeError } from "../engine/errors.ts";

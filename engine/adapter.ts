@@ -40,6 +40,26 @@ export function adapterLabel(info: AdapterNames): string {
   return `${name} [${isSoftwareAdapter(info) ? "software" : "hardware"}]`;
 }
 
+/** Limits that every kernel counts on: the defaults of WebGPU, which some drivers reached through OpenGL lack. */
+export const NEEDED_LIMITS: Readonly<Record<string, number>> = {
+  maxBufferSize: 268_435_456,
+  maxStorageBufferBindingSize: 134_217_728,
+  maxStorageBuffersPerShaderStage: 8,
+  maxUniformBufferBindingSize: 65_536,
+  maxComputeWorkgroupStorageSize: 16_384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupsPerDimension: 65_535,
+};
+
+/** What an adapter has too little of, a phrase for each limit below `NEEDED_LIMITS`; empty where it is enough. */
+export function limitsBelow(limits: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(NEEDED_LIMITS).flatMap(([name, need]) => {
+    const have = Number(limits[name] ?? 0);
+    return have >= need ? [] : [`${name} is ${have}, ${need} is needed`];
+  });
+}
+
 /** Where the program runs, as far as finding an adapter is concerned. */
 export type Platform = "linux" | "darwin" | "windows" | "browser" | "other";
 

@@ -122,6 +122,8 @@ export function runBackward(root: Tensor, dOut?: Tensor): void {
       );
     }
     dOut = root.device.full(root.shape, 1);
+  } else if (dOut.dtype !== "f32") {
+    throw new DTypeError(`backward(): the gradient is ${dOut.dtype}, needs f32`);
   } else if (!sameShape(dOut.shape, root.shape)) {
     throw new ShapeError(
       `backward(): the gradient has shape [${dOut.shape.join(", ")}], needs [${

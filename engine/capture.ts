@@ -8,7 +8,7 @@
  * step counter, an optimiser's rate. Inputs of another shape are recorded anew, each shape once.
  * @module
  */
-import { ShapeError } from "./errors.ts";
+import { DTypeError, ShapeError } from "./errors.ts";
 import { dtypeOf } from "./host_data.ts";
 import type { Replay } from "./replay.ts";
 import { type DType, type HostArray, sameShape, type Tensor } from "./tensor.ts";
@@ -46,7 +46,11 @@ export interface CaptureHost<R> {
 export function capturedFunction<R>(host: CaptureHost<R>): CapturedFunction<R> {
   const recordings: Recording<R>[] = [];
   const call = async (...inputs: CapturedInput[]): Promise<R> => {
-    inputs.forEach(([data, shape], i) => {
+    inputs.forEach((input, i) => {
+      if (!Array.isArray(input) || !Array.isArray(input[1])) {
+        throw new DTypeError(`capture(): input ${i} must be [values, shape]`);
+      }
+      const [data, shape] = input;
       const size = shape.reduce((a, b) => a * b, 1);
       dtypeOf(data, `capture(): input ${i}`);
       if (data.length !== size) {

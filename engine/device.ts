@@ -24,14 +24,7 @@ import { DTypeError, LimitError, ShapeError } from "./errors.ts";
 import { estimateList, type MemoryEstimate } from "./estimate.ts";
 import { Executor, type ExecutorStats, type Observers } from "./executor.ts";
 import { Failures } from "./failures.ts";
-import {
-  buffersIn,
-  bytesOf,
-  dtypeOf,
-  flatten,
-  type NestedNumbers,
-  nestedShape,
-} from "./host_data.ts";
+import { buffersIn, bytesOf, dtypeOf, fromNested, type NestedNumbers } from "./host_data.ts";
 import { listing } from "./listing.ts";
 import { Pipelines } from "./pipelines.ts";
 import { BufferPool, type MemoryStats } from "./pool.ts";
@@ -40,7 +33,7 @@ import { type EngineRecord, rangesOf } from "./records.ts";
 import { buildReplay } from "./replay.ts";
 import { type Scope, Scopes } from "./scope.ts";
 import { selfTest } from "./self_test.ts";
-import { type DType, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
+import { type DType, expectTensor, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
 
 /** How many step lists the GPU may lag behind. */
 const MAX_IN_FLIGHT = 2;
@@ -94,9 +87,16 @@ export class Device {
     adapter: GPUAdapter,
     options: DeviceSettings,
   ) {
+    const { seed = 0, memoryBudget = Infinity } = options;
+    if (!Number.isSafeInteger(seed) || seed < 0) {
+      throw new ShapeError(`requestDevice(): seed is ${seed}, needs a whole number in [0, 2^53)`);
+    }
+    if (!(memoryBudget > 0)) {
+      throw new ShapeError(`requestDevice(): memoryBudget is ${memoryBudget}, needs bytes above 0`);
+    }
     this.label = adapterLabel(adapter.info);
     this.software = isSoftwareAdapter(adapter.info);
-    this.seed = options.seed ?? 0;
+    this.seed = seed;
     this.#poison = options.poison ?? false;
     const integrated = /intel|apple|qualcomm|arm|img-tec/i.test(adapter.info.vendor ?? "");
     this.target = {
@@ -104,7 +104,6 @@ export class Device {
       maxInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
       maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
-      maxStorageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
       features: new Set(gpu.features as unknown as Iterable<string>),
     };
     this.#pipelines = new Pipelines(gpu);
@@ -116,7 +115,7 @@ export class Device {
       this.#pipelines,
       this.#failures,
       this.#poison,
-      options.memoryBudget ?? Infinity,
+      memoryBudget,
     );
     this.#scopes = new Scopes((buffer, by) => this.release(buffer, by));
     if (options.selfTest ?? true) {
@@ -134,30 +133,46 @@ export class Device {
    * A tensor with these values.
    * @param data typed array (its type gives the dtype) or nested numbers (f32)
    * @param shape default: that of the nested numbers, or one dimension
+   * @throws {ShapeError} the values do not fill the shape, or nested arrays differ in size
+   * @throws {DTypeError} the values are no numbers, or integers that want a gradient
    */
   tensor(
     data: HostArray | NestedNumbers,
     shape?: readonly number[],
     options: { requiresGrad?: boolean; label?: string } = {},
   ): Tensor {
-    const host = ArrayBuffer.isView(data) ? data : Float32Array.from(flatten(data));
-    const dims = shape ?? (ArrayBuffer.isView(data) ? [data.length] : nestedShape(data));
+    const nested = ArrayBuffer.isView(data) ? null : fromNested(data, "tensor()");
+    const host = nested ? Float32Array.from(nested.values) : data as HostArray;
+    const dims = shape ?? nested?.shape ?? [host.length];
     if (host.length !== sizeOf(dims)) {
       throw new ShapeError(
         `tensor(): ${host.length} values do not fill shape [${dims.join(", ")}] (${sizeOf(dims)})`,
       );
     }
     const dtype = dtypeOf(host, "tensor()");
+    if (options.requiresGrad && dtype !== "f32") {
+      throw new DTypeError(`tensor(): ${dtype} has no gradient, requiresGrad needs f32`);
+    }
     const tensor = this.empty(dims, dtype, options.label ?? "tensor");
     tensor.requiresGrad = options.requiresGrad ?? false;
     this.write(tensor, host);
     return tensor;
   }
 
-  /** A tensor without defined values: an op must write all of it. */
+  /**
+   * A tensor without defined values: an op must write all of it.
+   * @throws {ShapeError} a size is not a whole number of 0 or more
+   * @throws {DTypeError} there is no such dtype
+   * @throws {LimitError} it takes more bytes than a buffer of this device can have
+   */
   empty(shape: readonly number[], dtype: DType = "f32", label = "tensor"): Tensor {
-    if (shape.some((d) => !Number.isSafeInteger(d) || d < 0)) {
-      throw new ShapeError(`${label}: [${shape.join(", ")}] is no shape`);
+    if (!Array.isArray(shape) || shape.some((d) => !Number.isSafeInteger(d) || d < 0)) {
+      throw new ShapeError(
+        `${label}: [${shape}] is no shape, needs whole numbers of 0 or more`,
+      );
+    }
+    if (!["f32", "i32", "u32"].includes(dtype)) {
+      throw new DTypeError(`${label}: there is no dtype ${dtype}, needs f32, i32 or u32`);
     }
     const bytes = 4 * sizeOf(shape);
     if (bytes > this.gpu.limits.maxBufferSize) {
@@ -219,6 +234,7 @@ export class Device {
   }
 
   #expectOwn(name: string, tensor: Tensor): void {
+    expectTensor(`${name}: tensor`, tensor);
     if (tensor.device === this) return;
     throw new ShapeError(
       `${name}: ${tensor.describe()} lives on another device; read it and make it here`,

@@ -3,7 +3,7 @@
  * @module
  */
 import type { VirtualBuffer } from "./buffers.ts";
-import { DTypeError } from "./errors.ts";
+import { DTypeError, ShapeError } from "./errors.ts";
 import { type DType, type HostArray, Tensor } from "./tensor.ts";
 
 /** Numbers, or arrays of them to any depth. */
@@ -14,15 +14,33 @@ export function bytesOf(data: HostArray): Uint8Array<ArrayBuffer> {
   return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }
 
-/** All numbers in order. */
-export function flatten(data: NestedNumbers): number[] {
-  return typeof data === "number" ? [data] : data.flatMap(flatten);
-}
-
-/** Shape of nested numbers, taken from the first item at each depth. */
-export function nestedShape(data: NestedNumbers): number[] {
-  if (typeof data === "number") return [];
-  return [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])];
+/**
+ * Nested numbers in row-major order, and their shape.
+ * @throws {DTypeError} something inside is neither a number nor an array
+ * @throws {ShapeError} arrays at one depth differ in length
+ */
+export function fromNested(
+  data: NestedNumbers,
+  name: string,
+): { values: number[]; shape: number[] } {
+  if (typeof data === "number") return { values: [data], shape: [] };
+  if (!Array.isArray(data)) {
+    const got = data === null ? "null" : typeof data;
+    throw new DTypeError(`${name}: needs numbers, arrays of them or a typed array, got ${got}`);
+  }
+  const items = data.map((item: NestedNumbers) => fromNested(item, name));
+  const [first] = items;
+  const odd = items.findIndex(({ shape }) => shape.join() !== first.shape.join());
+  if (odd >= 0) {
+    throw new ShapeError(
+      `${name}: nested arrays must be of one size, item 0 has shape [${first.shape.join(", ")}] ` +
+        `and item ${odd} [${items[odd].shape.join(", ")}]`,
+    );
+  }
+  return {
+    values: items.flatMap(({ values }) => values),
+    shape: [data.length, ...first?.shape ?? []],
+  };
 }
 
 /** The buffers of all tensors in a returned value: itself, array items and the fields of plain objects. */

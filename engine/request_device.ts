@@ -2,9 +2,9 @@
  * Finding an adapter and making a device on it.
  * @module
  */
-import { adapterHelp, adapterLabel } from "./adapter.ts";
+import { adapterHelp, adapterLabel, limitsBelow } from "./adapter.ts";
 import { Device, type DeviceSettings } from "./device.ts";
-import { AdapterUnavailableError } from "./errors.ts";
+import { AdapterUnavailableError, LimitError } from "./errors.ts";
 
 /** Options of `requestDevice`. */
 export interface DeviceOptions extends DeviceSettings {
@@ -34,6 +34,8 @@ const LIMITS = [
 /**
  * Finds an adapter and makes a device on it.
  * @throws {AdapterUnavailableError} with what to install on this system when there is none
+ * @throws {LimitError} naming each limit of the adapter that is below what the kernels need
+ * @throws {ShapeError} for a seed or a memory budget that is none
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
@@ -45,23 +47,27 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   if (!adapter) {
     throw new AdapterUnavailableError(`No WebGPU adapter was found.\n${adapterHelp()}`);
   }
+  const lacks = limitsBelow(adapter.limits as unknown as Record<string, unknown>);
+  if (lacks.length > 0) {
+    throw new LimitError(
+      `${adapterLabel(adapter.info)} is too small: ${lacks.join(", ")}. ` +
+        "Use another adapter or driver; `deno task doctor` shows what there is.",
+    );
+  }
   const requiredLimits: Record<string, number> = {};
   const requiredFeatures: GPUFeatureName[] = [];
   if (options.limits !== "default") {
     for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
     requiredFeatures.push(...FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[]);
   }
+  let device: GPUDevice;
   try {
-    const device = await adapter.requestDevice({
-      label: "wgrad",
-      requiredLimits,
-      requiredFeatures,
-    });
-    return new Device(device, adapter, options);
+    device = await adapter.requestDevice({ label: "wgrad", requiredLimits, requiredFeatures });
   } catch (cause) {
     throw new AdapterUnavailableError(
       `${adapterLabel(adapter.info)} refused to make a device: ${(cause as Error).message}`,
       { cause },
     );
   }
+  return new Device(device, adapter, options);
 }

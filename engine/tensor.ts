@@ -132,6 +132,9 @@ export class Tensor {
   /**
    * Fills `grad` of every tensor with `requiresGrad` that this one was computed from; gradients add to those there.
    * @param dOut gradient of the loss by this tensor; may be left out for a tensor with one element (then 1)
+   * @throws {ScopeError} when no tensor that it was computed from wants a gradient
+   * @throws {ShapeError} when the gradient is missing or of another shape
+   * @throws {DTypeError} when the gradient is not f32
    */
   backward(dOut?: Tensor): void {
     runBackward(this, dOut);
@@ -179,11 +182,7 @@ export function expectShape(
   tensor: Tensor,
   pattern: readonly (number | string)[],
 ): number[] {
-  if (!(tensor instanceof Tensor)) {
-    throw new DTypeError(
-      `${name} must be a Tensor, got ${tensor === null ? "null" : typeof tensor}`,
-    );
-  }
+  expectTensor(name, tensor);
   const letters = new Map<string, number>();
   const fits = tensor.rank === pattern.length && pattern.every((want, i) => {
     const got = tensor.shape[i];
@@ -200,13 +199,15 @@ export function expectShape(
   return [...tensor.shape];
 }
 
+/** Checks that an argument is a tensor at all. @throws {DTypeError} naming the argument. */
+export function expectTensor(name: string, value: unknown): void {
+  if (value instanceof Tensor) return;
+  throw new DTypeError(`${name} must be a Tensor, got ${value === null ? "null" : typeof value}`);
+}
+
 /** Checks a tensor's dtype. @throws {DTypeError} naming the argument. */
 export function expectDType(name: string, tensor: Tensor, ...allowed: DType[]): void {
-  if (!(tensor instanceof Tensor)) {
-    throw new DTypeError(
-      `${name} must be a Tensor, got ${tensor === null ? "null" : typeof tensor}`,
-    );
-  }
+  expectTensor(name, tensor);
   if (!allowed.includes(tensor.dtype)) {
     throw new DTypeError(`${name} is ${tensor.dtype}, needs ${allowed.join(" or ")}`);
   }

@@ -14,7 +14,9 @@ import {
   realpath,
   rename,
   rm,
+  stat,
 } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DataError } from "../engine/errors.ts";
 import { codeOf, fileError, type FileErrorClass } from "./file_error.ts";
@@ -30,11 +32,15 @@ export interface WriteFileOptions {
   readonly keepPrevious?: boolean;
 }
 
+/** Temporary files of the writes under way. */
+const unfinished = new Set<string>();
+
 /**
  * Writes a file in one step, making its folder where there is none. A symbolic link stays one: its target is replaced.
  *
  * An error of the chunks' source (a lost device, an interrupt) passes through as it is; the temporary file is removed
- * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind.
+ * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind; a program that
+ * ends at once by its own will calls `discardUnfinished` first.
  * @returns how many bytes were written
  * @throws {DataError} (or `errorClass`) the disk is full, the folder is not writable and the like; names path and cause
  */
@@ -44,16 +50,9 @@ export async function writeFileAtomic(
   options: WriteFileOptions = {},
 ): Promise<number> {
   const { errorClass = DataError, keepPrevious = false } = options;
-  const guard: Guard = (work) =>
-    work.catch((cause) => {
-      throw fileError(errorClass, "write", path, cause);
-    });
-  const target = await realpath(path).catch(() => path);
-  await guard(mkdir(dirname(target), { recursive: true }));
-  const temporary = join(
-    dirname(target),
-    `${basename(target)}.${crypto.randomUUID().slice(0, 8)}.tmp`,
-  );
+  const guard = guardFor(path, errorClass);
+  const { target, temporary } = await placesOf(path, guard);
+  unfinished.add(temporary);
   try {
     const bytes = await writeNew(temporary, chunks, guard);
     if (keepPrevious) await guard(keepAsPrevious(target, temporary));
@@ -63,11 +62,58 @@ export async function writeFileAtomic(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {}); // the first error is the one that tells why
     throw error;
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+/**
+ * Checks now that `writeFileAtomic` could write a file later: makes its folder, and an empty temporary file there that
+ * is removed at once. For programs that would otherwise learn of a wrong path after minutes of work.
+ * @throws {DataError} the path is a folder, its folder is a file or read-only, and the like; names path and cause
+ */
+export async function checkWritable(path: string): Promise<void> {
+  const guard = guardFor(path, DataError);
+  const { target, temporary } = await placesOf(path, guard);
+  if (await stat(target).then((info) => info.isDirectory(), () => false)) {
+    throw new DataError(`cannot write ${path}: it is a folder; name a file`);
+  }
+  unfinished.add(temporary);
+  try {
+    await writeNew(temporary, "", guard);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {});
+    unfinished.delete(temporary);
+  }
+}
+
+/** Removes the temporary files of all writes under way, for a program that ends before they are finished. */
+export function discardUnfinished(): void {
+  for (const temporary of unfinished) {
+    for (const path of [temporary, previousOf(temporary)]) rmSync(path, { force: true });
   }
 }
 
 /** Gives the errors of the file system their type and the path; those of the chunks' source stay as they are. */
 type Guard = <T>(work: Promise<T>) => Promise<T>;
+
+function guardFor(path: string, errorClass: FileErrorClass): Guard {
+  return (work) =>
+    work.catch((cause) => {
+      throw fileError(errorClass, "write", path, cause);
+    });
+}
+
+/** Where the bytes end up, and where they go first; the folder is made. */
+async function placesOf(
+  path: string,
+  guard: Guard,
+): Promise<{ target: string; temporary: string }> {
+  const target = await realpath(path).catch(() => path);
+  await guard(mkdir(dirname(target), { recursive: true }));
+  const unique = crypto.randomUUID().slice(0, 8);
+  return { target, temporary: join(dirname(target), `${basename(target)}.${unique}.tmp`) };
+}
 
 /** Writes a new file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
 async function writeNew(path: string, chunks: FileChunks, guard: Guard): Promise<number> {
@@ -100,7 +146,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
 
 /** Makes `<target>.prev` the file that `target` is now, while `target` itself never goes away. */
 async function keepAsPrevious(target: string, temporary: string): Promise<void> {
-  const second = `${temporary}.prev`;
+  const second = previousOf(temporary);
   try {
     try {
       await link(target, second);
@@ -112,6 +158,11 @@ async function keepAsPrevious(target: string, temporary: string): Promise<void> 
   } finally {
     await rm(second, { force: true });
   }
+}
+
+/** The second name of the file that is replaced, until it takes its own. */
+function previousOf(temporary: string): string {
+  return `${temporary}.prev`;
 }
 
 /** Puts the new name itself on the disk; where folders cannot be synced (Windows) the system decides when. */

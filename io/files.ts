@@ -15,7 +15,13 @@ import {
   type TensorToWrite,
 } from "./safetensors_write.ts";
 
-export { type FileChunks, writeFileAtomic, type WriteFileOptions } from "./atomic_write.ts";
+export {
+  checkWritable,
+  discardUnfinished,
+  type FileChunks,
+  writeFileAtomic,
+  type WriteFileOptions,
+} from "./atomic_write.ts";
 export type { FileErrorClass } from "./file_error.ts";
 
 /** An open file that hands out ranges of its bytes. */
@@ -139,9 +145,10 @@ export async function loadCheckpointFile(path: string): Promise<Checkpoint> {
   } catch (error) {
     const previous = `${path}.prev`;
     if (!(error instanceof CheckpointError) || !await exists(previous)) throw error;
-    throw new CheckpointError(`${error.message}; the checkpoint before it is ${previous}`, {
-      cause: error,
-    });
+    throw new CheckpointError(
+      `${error.message}; the checkpoint before it is ${previous}: rename it to go on from there`,
+      { cause: error },
+    );
   }
 }
 

@@ -17,6 +17,9 @@ import { wgsl } from "./wgsl.ts";
 /** What may follow a linear map in the same kernel. */
 export type Activation = "none" | "gelu" | "relu" | "silu";
 
+/** All of them. */
+export const ACTIVATIONS: readonly Activation[] = ["none", "gelu", "relu", "silu"];
+
 /** Types the WGSL functions can be made for. */
 export type ActivationType = "f32" | "vec4f";
 

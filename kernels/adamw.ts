@@ -5,8 +5,8 @@
  *           p = (1 - rate decay) p                        decoupled decay, arXiv:1711.05101
  *           m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
  *           p = p - rate / (1 - b1^k) m / (sqrt(v) / sqrt(1 - b2^k) + eps)
- * Shapes  p, g, m, v: [4 count] f32, windows of arenas of one layout. `blocks`
- *         [count / 16] names the span (the tensor) of each block of 64 floats, `spans` [spans] what belongs to it:
+ * Shapes  p, g, m, v: [4 count] f32, windows of arenas of one layout (arena_layout.ts). `blocks` [count / 16] names the
+ *         span (the tensor) of each block of 64 floats, `spans` [spans] what belongs to it:
  *           x = 1 - rate decay, y = rate / (1 - b1^k), z = sqrt(1 - b2^k), w = 1 when it has a gradient, else 0.
  *         These change from step to step, so they are data; a captured step is replayed with new ones.
  * Work    One invocation owns one vec4, in which all four floats have the same span; one without a gradient is left
@@ -105,17 +105,17 @@ export function adamw(shape: ArenaShape, config: AdamWConfig): Kernel {
 
 /** The arrays of the plain loop. */
 export interface AdamWArrays {
-  /** Parameters. */
+  /** Parameters, [floats]. */
   p: ArrayLike<number>;
-  /** First moment. */
+  /** First moment, [floats]. */
   m: ArrayLike<number>;
-  /** Second moment. */
+  /** Second moment, [floats]. */
   v: ArrayLike<number>;
-  /** Gradients. */
+  /** Gradients, [floats]. */
   g: ArrayLike<number>;
-  /** Span of each block. */
+  /** Span of each block, [floats / 64]. */
   blocks: ArrayLike<number>;
-  /** Four numbers a span. */
+  /** Four numbers a span, [spans, 4]; see the head of this file. */
   spans: ArrayLike<number>;
 }
 

@@ -1,11 +1,12 @@
 /**
- * Sum of two arrays, or one added into another: the two additions reverse-mode differentiation itself needs.
+ * Sum of two arrays, or one added into another: the two additions that reverse-mode differentiation itself needs.
  *
- *     sum         y[i] = a[i] + b[i]            two gradients of one value
- *     accumulate  y[i] = accumulate y[i] + a[i] a gradient into its fixed place (accumulate 0: a plain copy)
- *
- * Shapes  all [n], f32.
- * Work    One invocation an element; every access is coalesced. 8 or 12 bytes moved for one addition: bound by memory.
+ * Math    sum         y[i] = a[i] + b[i]               two gradients of one value
+ *         accumulate  y[i] = a[i] + accumulate y[i]    a gradient into its fixed place; accumulate 0: a plain copy
+ * Shapes  a, b, y [n], f32.
+ * Work    One invocation an element, neighbours on neighbouring words.
+ * Memory  12 bytes moved for one addition (8 for a copy), all coalesced: bound by memory, and nothing is used twice, so
+ *         there is nothing to tile.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

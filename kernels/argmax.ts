@@ -1,12 +1,14 @@
 /**
  * Where the maximum of each row lies, and how often it is where a label says.
  *
- *     argmax  y[o, c] = the smallest k for which x[o, k, c] is the largest of its row
- *     hits    y[r] = 1 if that k equals label[r], else 0
- *
+ * Math    argmax  y[o, c] = the smallest k for which x[o, k, c] is the largest of its row
+ *         hits    y[r] = 1 if that k equals label[r], else 0
+ *         No gradient flows through either.
  * Shapes  x [outer, n, inner] f32 -> y u32 [outer, inner]; hits: inner = 1, labels u32 [outer], y f32 [outer].
- * Work    One invocation a row walks it once, keeping the first of equals. It serves evaluation (ten to some thousand
- *         classes), where it is a small part of the work, so there is no shared variant.
+ * Work    One invocation a row walks it once, keeping the first of equals.
+ * Memory  Each number is read once for one comparison. inner > 1: neighbours read neighbouring words; inner = 1: they are
+ *         a row apart. It serves evaluation (ten to some thousand classes), a small part of the work there, so no variant
+ *         shares a row among invocations.
  * @module
  */
 import type { AxisView } from "./axis_view.ts";

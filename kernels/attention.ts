@@ -15,10 +15,10 @@
  * Shapes  qkv [B, N, 3, H, Dh] -> out [B, N, H, Dh], lse [B, H, N]: the packing of timm, so that q, k and v are read
  *         where the projection wrote them and dqkv goes straight to its backward. s, p and ds are [B, H, N, N]. All f32.
  * Work    One invocation an entry of the result, except 2: one invocation a row.
- * Memory  s and p: each invocation walks two rows of length Dh from memory for one number, 2 Dh flops on 2 Dh loads.
- *         o and dqkv: N flops on 2 N loads. The N x N matrices go through memory five times in all; at N = 197 they
- *         are three times the size of qkv, and grow with N^2. What the caches hold is loaded again and again: this is
- *         what tiling is for.
+ * Memory  Scores: an invocation walks two rows of length Dh for one number, 2 Dh flops on 2 Dh loads. Values and dqkv:
+ *         2 N flops on 2 N loads. One flop a load, mostly from the caches, again and again: this is what tiling is for.
+ *         N x N matrices go through memory four times forward (s written, read and written as p, read) and four times
+ *         backward (p and ds written and read); with Dh = 64 one at N = 197 is as large as qkv, and grows with N^2.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

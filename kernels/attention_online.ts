@@ -345,7 +345,10 @@ export function attentionOnline(
   };
 }
 
-/** The q part of dqkv [B, N, 3, H, Dh] (the others become 0), and delta [B, H, N] = <dOut, out> of each query, for the other pass. */
+/**
+ * The q part of dqkv [B, N, 3, H, Dh] (the others become 0), and delta [B, H, N] = <dOut, out> of each query, for the
+ * other pass.
+ */
 export function attentionOnlineBackwardQ(
   shape: AttentionShape,
   scale: number,
@@ -357,7 +360,7 @@ export function attentionOnlineBackwardQ(
     ...launch(shape, tiling, scale),
     sizes: { qkv: 3 * out, out, dOut: out, lse: rows, delta: rows, dqkv: 3 * out },
     flops: pairs * (6 * shape.headDim + 3),
-    bytes: 4 * (6 * out + 2 * rows),
+    bytes: 4 * (8 * out + 2 * rows),
   };
 }
 

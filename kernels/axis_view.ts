@@ -7,6 +7,9 @@
  * @module
  */
 
+import type { ElementType } from "./kernel.ts";
+import { FOLDED_GROUP } from "./snippets.ts";
+
 /** Sizes before, along and after an axis. */
 export interface AxisView {
   /** Product of the dimensions before the axis. */
@@ -52,6 +55,32 @@ export function viewInLanes({ outer, n, inner }: AxisView, lanes: AxisLanes): Ax
   if (lanes === "along") return { outer, n: n / 4, inner };
   return lanes === "across" ? { outer, n, inner: inner / 4 } : { outer, n, inner };
 }
+
+/** The element of a buffer that is read in such lanes. */
+export function laneType(lanes: AxisLanes): ElementType {
+  return lanes === "one" ? "f32" : "vec4<f32>";
+}
+
+/** The variant's name of a kernel that gives a row (or four) to each invocation. */
+export function laneVariant(lanes: AxisLanes): string {
+  return lanes === "one" ? "readable" : `row per invocation, vec4 ${lanes}`;
+}
+
+/**
+ * WGSL: which row an invocation owns; those without one leave. Its elements are `first`, `first + params.inner`, ...
+ * below `end`. Needs `params.rows`, `params.n` and `params.inner`, counted in the lanes' elements.
+ */
+export const ROW_OF_INVOCATION = `
+  let row = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
+  if (row >= params.rows) { return; }
+  let first = (row / params.inner) * params.n * params.inner + row % params.inner;
+  let end = first + params.n * params.inner;`;
+
+/** WGSL: which row a workgroup owns, and its first element. Whole workgroups leave, so barriers stay legal. */
+export const ROW_OF_WORKGROUP = `
+  let row = ${FOLDED_GROUP};
+  if (row >= params.rows) { return; }
+  let first = (row / params.inner) * params.n * params.inner + row % params.inner;`;
 
 /**
  * WGSL for kernels with one row (or four) per invocation: `alias V`, and what combines a vector's components into a

@@ -1,13 +1,16 @@
 /**
- * Backward of a linear map's epilogue y = f(pre), pre = x W^T + b: the gradient before the activation, and the bias's.
+ * Backward of a linear map's epilogue: the gradient before the activation, and the bias's. The forward is part of the
+ * products (`epilogueFunction` in matmul_shape.ts).
  *
- * Math    dpre = dy f'(pre),  db[s, c] = sum over the rows r of strip s of dpre[r, c]
+ * Math    forward   y = f(pre),  pre = x W^T + b
+ *         backward  dpre = dy f'(pre),  db[s, c] = sum of dpre[r, c] over the rows r of strip s
  *         For ReLU y may stand for pre, as both are positive together; then pre need not be kept.
- * Shapes  pre, dy, dpre [rows, cols]; db [strips, cols]: for experts a strip is an expert's rows and db is the gradient,
- *         otherwise kernels/column_sum.ts adds the strips. With accumulate 1, db is added to what is there.
- * Work    One invocation per strip and column (four columns where their number allows): coalesced, and the order of
- *         additions is fixed. The two results share one reading of dy and pre.
- * Memory  12 bytes an element, some 30 operations for GELU.
+ * Shapes  pre, dy, dpre [rows, cols]; db [strips, cols], f32: for experts a strip is an expert's rows and db is the
+ *         gradient, otherwise column_sum.ts adds the strips. With accumulate 1, db is added to what is there.
+ * Work    One invocation per strip and column (four columns where their number allows). The order of additions is fixed.
+ * Memory  12 bytes an element (pre, dy, dpre), coalesced, for some 30 operations with GELU. Both results come from one
+ *         reading of dy and pre: that is why they are one kernel. Strips, because a tall matrix has too few columns to
+ *         fill a GPU.
  * @module
  */
 import {
@@ -21,9 +24,9 @@ import { wgsl } from "./wgsl.ts";
 
 /** Sizes and options of `biasActivationBackward`. */
 export interface BiasActivationShape {
-  /** The size or option `rows`. */
+  /** Rows of pre and of its gradient: the batch times what lies before the last axis, over all experts. */
   readonly rows: number;
-  /** The size or option `cols`. */
+  /** Columns: the features of the output. */
   readonly cols: number;
   /** What followed the linear map; for "none" use `columnSum`. */
   readonly activation: Activation;

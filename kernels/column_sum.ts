@@ -1,13 +1,13 @@
 /**
  * Sums down the columns of a matrix, whole or by strips of rows: what bias gradients, layer norm and split K end with.
  *
- * Math    y[s, c] = sum over the rows r of strip s of x[r, c]; with accumulate 1 it is added to what y holds.
- *         One strip gives the column sums; many strips give partial sums for a second launch. The split depends on the
- *         shape only, so the order of additions, and with it every bit, is the same from run to run.
+ * Math    y[s, c] = sum of x[r, c] over the rows r of strip s; with accumulate 1 it is added to what y holds.
+ *         One strip gives the column sums; many strips give partial sums for a second launch. The split depends on shape
+ *         and adapter class only, so the order of additions, and with it every bit, is the same from run to run.
  * Shapes  x [rows, cols] -> y [strips, cols], f32; the last strip may be shorter.
- * Work    One invocation per strip and column (four columns where their number allows): neighbours own neighbouring
- *         columns, every load is coalesced. A tall matrix has too few columns to fill a GPU, hence strips.
- * Memory  x once, one addition for 4 bytes: bound by memory.
+ * Work    One invocation per strip and column (four columns where their number allows). A tall matrix has too few columns
+ *         to fill a GPU, hence strips (`columnSumStrip`).
+ * Memory  x once, neighbours on neighbouring columns: coalesced. One addition for 4 bytes: bound by memory.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

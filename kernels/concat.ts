@@ -1,14 +1,14 @@
 /**
  * Joining arrays along one axis, and the reverse of taking a piece out.
  *
- *     concat  y[r, :] = (x_0[r, :], x_1[r, :], ...)     gradients: the pieces of dy (slices, by strided_map.ts)
- *     embed   y[r, j] = x[r, j - offset], 0 outside     the gradient of a slice
- *
+ * Math    concat  y[r, :] = (x_0[r, :], x_1[r, :], ...)     gradients: the pieces of dy (slices, by strided_map.ts)
+ *         embed   y[r, j] = x[r, j - begin], 0 outside      the gradient of a slice
  * Shapes  Along axis k an array is [rows, length]: rows = product of the dimensions before k, length = that of the rest.
  *         x_i [rows, length_i], y [rows, sum of length_i]; all types of 4 bytes, moved as bits.
- * Work    One invocation an element of y (or four side by side, where all lengths are divisible by 4): it finds out
- *         which input it belongs to. So a concat of up to 7 arrays is one dispatch with coalesced stores.
- * Memory  Every element is read and written once; bound by memory.
+ * Work    One invocation an element of y (or four side by side, where all lengths are divisible by 4): it finds out which
+ *         input it belongs to, so that up to 7 arrays are joined by one dispatch.
+ * Memory  Every element is read and written once: 8 bytes and no arithmetic, bound by memory. Stores are coalesced, and
+ *         loads too, but where a row of one input ends and another begins.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

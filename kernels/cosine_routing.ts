@@ -2,20 +2,20 @@
  * Cosine routing scores: how well token n fits the query of slot s (MoE Jetpack, arXiv:2406.04801); here one invocation
  * makes one score.
  *
- * Math    r_n = 1 / (|x_n| + eps),   c_ns = r_n <x_n, q_s>
+ * Math    c_ns = r_n <x_n, q_s>,   r_n = 1 / (|x_n| + eps)
  *         eps is added to the norm as in the reference code, so a zero token scores 0 everywhere. The queries are
  *         normalised before, once (layer norm, then L2), by their own ops.
- *         Backward, with g the gradient by c and G = g q (per token, "to tokens" of soft_merge.ts with one image of B N
- *         tokens and q as its slots):
- *           dx_n = r G_n - r^2 <x_n, G_n> x_n / |x_n|        the L2 backward of G (l2_normalize.ts); last term 0 at 0
- *           dq_s = sum_n g_ns r_n x_n                        "to slots" with scaled tokens, in strips of tokens whose
- *                                                            partial sums column_sum.ts adds
- *         <x_n, G_n> = sum_s g_ns c_ns / r_n: the form with k = sum_s g c is the same number, and needs c to be kept.
- * Shapes  x [B N, D], q [S, D] -> c [B N, S] and r [B N] (saved for dq). All f32.
+ *         Backward, with g = d loss / d c. First the gradient by the unit token r x, G_n = sum_s g_ns q_s: "to tokens" of
+ *         soft_merge.ts, for one image of all B N tokens with q as its slots. Then
+ *           dx_n = r_n G_n - r_n^2 <x_n, G_n> x_n / |x_n|     the backward of l2_normalize.ts; its last term is 0 at x = 0
+ *           dq_s = sum_n g_ns r_n x_n                         "to slots" of scaled tokens, in strips of tokens whose
+ *                                                             partial sums column_sum.ts adds
+ * Shapes  x [B N, D], q [S, D] -> c [B N, S] and r [B N] (saved for dq), f32. The bindings have the names of soft_merge.ts:
+ *         q is `v`, c is `g`, r is `scale`.
  * Work    One invocation per score; neighbours own neighbouring slots, share the token and walk D together. Each computes
- *         the token's norm again, for one more multiply-add beside its own. The tiled variant is `dotsTiled` of
- *         soft_merge_tiled.ts with the norm in its loop: once per tile.
- * Memory  2 loads for 4 flops here; see there for tiles.
+ *         the token's norm again, for one more multiply-add beside its own.
+ * Memory  2 loads for 2 multiply-adds, and queries D apart: not coalesced, served by the cache. `dotsTiled` of
+ *         soft_merge_tiled.ts, with the norm in its loop, loads each number once for a tile of scores instead.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
@@ -37,7 +37,7 @@ export interface CosineShape {
 
 const SIZE = 64;
 
-const scoresProgram = memoize((_: Record<never, never>) =>
+const scoresProgram = memoize((_: null) =>
   defineProgram({
     name: "cosine_routing.scores",
     params: { tokens: "u32", slots: "u32", dim: "u32", eps: "f32" },
@@ -73,7 +73,7 @@ export function asMerge({ tokens, slots, dim }: CosineShape): MergeShape {
 export function cosineScoresReadable(shape: CosineShape, eps: number): Kernel {
   const { tokens, slots, dim } = shape;
   return {
-    program: scoresProgram({}),
+    program: scoresProgram(null),
     params: { tokens, slots, dim, eps },
     sizes: { x: tokens * dim, v: slots * dim, g: tokens * slots, scale: tokens },
     workgroups: foldWorkgroups(ceilDiv(tokens * slots, SIZE)),

@@ -1,18 +1,21 @@
 /**
  * Cross-entropy of logits and labels, softmax included.
  *
- *     p = softmax(x), row by row           logp[c] = (x[c] - m) - z,  m = max x,  z = log(sum exp(x - m))
- *     q[c] = (1 - s) t[c] + s / C          the target t, smoothed by s (arXiv:1512.00567, section 7)
- *     loss[r] = -sum over c of q[c] logp[c] = T z - sum q[c] (x[c] - m),  T = sum q[c] (1 for labels that sum to 1)
- *     dx[r, c] = dOut / B * (T p[c] - q[c])
- *
- * Shapes  x [B, C]; labels u32 or i32 [B], then t is 1 at the label and 0 elsewhere, or targets f32 [B, C].
+ * Math    p = softmax(x), row by row        log p[c] = (x[c] - m) - z,  m = max x,  z = log sum exp(x - m)
+ *         q[c] = (1 - s) t[c] + s / C       the target t, smoothed by s (arXiv:1512.00567, section 7)
+ *         loss[r] = -sum_c q[c] log p[c]
+ *                 = T z - sum_c q[c] (x[c] - m),   T = sum_c q[c]  (1 where the target sums to 1)
+ *         mean    = sum_r loss[r] / B
+ *         Backward of the mean, with dOut its gradient:  dx[r, c] = dOut / B (T p[c] - q[c])
+ * Shapes  x, dx [B, C] f32; labels u32 or i32 [B], then t is 1 at the label and 0 elsewhere, or targets f32 [B, C].
  *         stats [B, 4] holds (m, z, T, 0) a row: the backward makes p again from it with one exponential. m and z stay
  *         apart, as their sum would lose the digits of z when m is large. losses [B] or, from `fused`, the mean [1].
  * Work    rows       One invocation a row, two passes over it; the mean is a reduction after it.
  *         workgroup  One workgroup a row, for GPUs and many classes.
  *         fused      One workgroup does everything, mean included: small batches of few classes cost one dispatch.
  *         backward   One invocation an element.
+ * Memory  The logits once from memory and once from the cache; 4 bytes for some 8 operations. With `rows` neighbours are
+ *         a row apart, which few classes forgive; `workgroup` and the backward read neighbouring words.
  * Labels  Out of range they cannot be reported from here (the data layer checks them); they count as the last class, so
  *         that nothing is read out of bounds.
  * @module

@@ -1,15 +1,14 @@
 /**
  * Functions of one number, applied to every element, and their gradients.
  *
- *     forward    y[i] = f(x[i])
- *     backward   dx[i] = dy[i] f'(x[i])
- *
- * Where f' is known from y (exp' = y, sigmoid' = y (1 - y), ...), y is what the backward reads, as then x need not stay
- * in memory. Piecewise functions take the left derivative 0 at their kink, as PyTorch does: relu'(0) = abs'(0) = 0.
- *
- * Shapes  all [n], f32.
- * Work    One invocation 4 neighbouring elements (a vec4) where n is divisible by 4, else one. Coalesced.
- * Memory  8 bytes moved an element forward, 12 backward; bound by memory, except the exact GELU on software adapters.
+ * Math    forward    y[i] = f(x[i])
+ *         backward   dx[i] = dy[i] f'(x[i])
+ *         Where f' is known from y (exp' = y, sigmoid' = y (1 - y), ...), y is what the backward reads, as then x need not
+ *         stay in memory. At a kink the derivative counts as 0, as in PyTorch: relu'(0) = abs'(0) = 0.
+ * Shapes  x, y, dx, dy [n], f32.
+ * Work    One invocation 4 neighbouring elements (a vec4) where n is divisible by 4, else one.
+ * Memory  8 bytes moved an element forward, 12 backward, coalesced; each number is used once, so there is nothing to tile.
+ *         Bound by memory, except the exact GELU on software adapters.
  * @module
  */
 import {
@@ -24,7 +23,7 @@ import { wgsl } from "./wgsl.ts";
 
 const SIZE = 64;
 
-/** The functions. */
+/** The name of a function, also of its op. */
 export type ElementwiseName =
   | "relu"
   | "gelu"

@@ -7,13 +7,15 @@
  *           t <- t + f(t) / (2 sum max(z_i - t, 0))
  *         started at -1 climbs to the root and never passes it: no sorting, no bisection, no bracket. The number of
  *         rounds is fixed by the width (`entmaxRounds`), so that work and bits do not depend on the data.
- *         Backward: with s = sqrt(y), dy_i = 2 s_i (dz_i - dt), and sum dy = 0 gives dt; hence
- *           dx_i = s_i (g_i - sum(s g) / sum(s)).      Zero outside the support, and only y is needed.
+ *         Backward, with g the gradient by y: y = s^2 for s = max(z - t, 0), so dy_i = 2 s_i (dz_i - dt), and sum dy = 0
+ *         gives dt; hence
+ *           dx_i = s_i (g_i - sum(s g) / sum(s)),  s = sqrt(y):   zero outside the support, and only y is needed.
  * Shapes  x, y, g, dx: [outer, n, inner] (axis_view.ts), f32.
  * Work    One invocation walks its row once a round; with `across` lanes a vec4 holds four rows, with `along` four
  *         numbers of one row.
- * Memory  (rounds + 2) readings of a row, all but the first from the cache. 4 flops a number and round.
- *         entmax_workgroup.ts reads each number once and keeps it in registers.
+ * Memory  (rounds + 2) readings of a row, all but the first from the cache; 7 operations a number and round. inner > 1:
+ *         neighbours read neighbouring addresses; inner = 1: they are a row apart, which a GPU pays for, so there
+ *         entmax_workgroup.ts gives a row to a workgroup and keeps it in registers.
  * @module
  */
 import {
@@ -21,10 +23,13 @@ import {
   type AxisView,
   forEachRow,
   laneHelpers,
+  laneType,
+  laneVariant,
+  ROW_OF_INVOCATION,
   viewInLanes,
 } from "./axis_view.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
-import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
 const SIZE = 32;
@@ -58,28 +63,18 @@ export function climbToThreshold(logit: string): string {
   }`;
 }
 
-const OWN_ROW = `
-  let row = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
-  if (row >= params.rows) { return; }
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;
-  let end = first + params.n * params.inner;`;
-
-const elementType = (lanes: AxisLanes) => lanes === "one" ? "f32" : "vec4<f32>";
-const variantName = (lanes: AxisLanes) =>
-  lanes === "one" ? "readable" : `row per invocation, vec4 ${lanes}`;
-
 const forward = memoize(({ lanes }: { lanes: AxisLanes }) =>
   defineProgram({
     name: "entmax15",
-    variant: variantName(lanes),
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32", rounds: "u32" },
-    bindings: { x: `read ${elementType(lanes)}`, y: `write ${elementType(lanes)}` },
+    bindings: { x: `read ${laneType(lanes)}`, y: `write ${laneType(lanes)}` },
     workgroupSize: SIZE,
     code: wgsl`
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
   var top = V(-${MAX_F32});
   for (var i = first; i < end; i += params.inner) { top = max(top, x[i]); }
   top = row_max(top);
@@ -95,19 +90,19 @@ fn main(${GROUP_ARGUMENTS}) {
 const backward = memoize(({ lanes }: { lanes: AxisLanes }) =>
   defineProgram({
     name: "entmax15.backward",
-    variant: variantName(lanes),
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32" },
     bindings: {
-      y: `read ${elementType(lanes)}`,
-      dOut: `read ${elementType(lanes)}`,
-      dx: `write ${elementType(lanes)}`,
+      y: `read ${laneType(lanes)}`,
+      dOut: `read ${laneType(lanes)}`,
+      dx: `write ${laneType(lanes)}`,
     },
     workgroupSize: SIZE,
     code: wgsl`
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
   var weights = V(0.0);
   var weighted = V(0.0);
   for (var i = first; i < end; i += params.inner) {
@@ -130,7 +125,7 @@ export function entmaxPerInvocation(view: AxisView, lanes: AxisLanes): Kernel {
     params: { rows: outer * inner, n, inner, rounds },
     sizes: { x: size, y: size },
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
-    flops: (6 * rounds + 5) * size,
+    flops: (7 * rounds + 6) * size,
     bytes: 8 * size,
   };
 }

@@ -12,22 +12,25 @@
  * Shapes  c, noise, dc [B, N, S]; T []; stats [2, B N]; v, dv [E, B s, D]; o, do [B, N, D]; partials [B N].
  *         support: pairs (row of the other side, d), by token [B N, S] or by slot [B S, N]; d = 0 ends a list that is
  *         not full. Row numbers are f32, exact to 2^24. Lists are temporaries of one pass.
- * Work    Lists: one invocation per token or slot. By token, forward, it also finds the threshold, by the
- *         rounds of entmax.ts over those numbers that can count at all.
+ * Work    Lists: one invocation per token or slot. By token, forward, it also finds the threshold, by the rounds of
+ *         entmax.ts over those numbers that can count at all.
  *         Products: one invocation per row and C vec4 columns walks the row's list.
  *         Scores: one invocation per token. It makes its dot products from the list and not while it looks at the
  *         slots, as neighbours' supports differ and lanes without work would wait for those that have some.
- * Memory  The score of every pair, then D numbers per member of the support: N S + 2 N D x support in all, where the
- *         dense products take 2 N S D. No barrier, and no workgroup memory, whose zeroing alone cost more on software
+ *         With K members of the support a token, an image takes N S comparisons and N K D multiply-adds, where the dense
+ *         product takes N S D.
+ * Memory  Every score once, and a row of D numbers for each member; neighbouring invocations share the row's list and
+ *         read neighbouring columns. No barrier and no workgroup memory, whose zeroing alone cost more on software
  *         adapters than the products. entmax_support_workgroup.ts is for GPUs.
- * Measured on lavapipe (2 cores), batch 8, N 197, S 294, D 192, support 7: forward 7.4 ms to find the thresholds and lists,
- *         1.5 for the product, against 5 and 21 dense; backward 9.6 against 60. With 24 slots and a support of 5,
+ * Measured on lavapipe (2 cores), batch 8, N 197, S 294, D 192, support 7: forward 7.4 ms to find the thresholds and
+ *         lists, 1.5 for the product, against 5 and 21 dense; backward 9.6 against 60. With 24 slots and a support of 5,
  *         dense products win (2.0 against 2.7, and 2.6 against 4.3).
  * @module
  */
 import { entmaxRounds } from "./entmax.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
+import { logit } from "./routing_weights.ts";
 import { MERGE_PARAMS, mergeParams, type MergeShape, mergeSizes, SLOT_ROW } from "./soft_merge.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -36,10 +39,8 @@ export type SparseDirection = "tokens" | "slots";
 
 const SIZE = 16;
 
-/** What the support holds when nothing is measured: about 5 % of the pairs. Only declared flops depend on it. */
-const TYPICAL_SUPPORT = 0.05;
-
-const logit = (noise: boolean) => noise ? "(c[i] * warmth + noise[i])" : "(c[i] * warmth)";
+/** What the support holds when nothing is measured: about 5 % of the pairs. Only declared costs depend on it. */
+export const TYPICAL_SUPPORT = 0.05;
 
 const byToken = memoize(({ noise, threshold }: { noise: boolean; threshold: boolean }) =>
   defineProgram({

@@ -1,21 +1,25 @@
 /**
  * The entmax-1.5 combine over its support with a workgroup per token or slot, for GPUs, and the choice between this, the
- * listed and the dense way (entmax_support.ts has the maths).
+ * listed and the dense way.
  *
+ * Math    In entmax_support.ts.
+ * Shapes  As there, without lists: c, noise, dc [B, N, S]; T []; stats [2, B N]; v, dv [E, B s, D]; o, do [B, N, D].
  * Work    Products: one workgroup per output row. Its W invocations look at one candidate each, W apart, and list row and
  *         weight of those that count in workgroup memory, each in a segment of its own, so that the order of additions
  *         is fixed; after one barrier all walk the lists together, each owning channels t, t + W, ... of the sum. More
  *         than CHUNK candidates take several rounds.
  *         Scores: invocation t of W looks at slots t, t + W, ... of its token and makes the dot products of those that
  *         count: 9 to 18 of them fall on about as many different invocations. Two trees a token.
- * Memory  Every score once, then the rows that count, coalesced; no list ever leaves the workgroup.
+ * Memory  Every score once, then the rows that count: in products coalesced, in scores one row an invocation, from the
+ *         cache. No list ever leaves the workgroup.
  * Cost    Workgroup memory is zeroed for every workgroup and barriers split it: on a software adapter a row cost 2 to 4
  *         us of that, more than its products.
  * @module
  */
-import type { SparseDirection } from "./entmax_support.ts";
+import { type SparseDirection, TYPICAL_SUPPORT } from "./entmax_support.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupReduce } from "./snippets.ts";
+import { logit } from "./routing_weights.ts";
 import { MERGE_PARAMS, mergeParams, type MergeShape, mergeSizes, SLOT_ROW } from "./soft_merge.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -26,14 +30,10 @@ const CHUNK = 512;
 /** Room of one invocation in the lists. */
 const SEGMENT = CHUNK / SIZE;
 
-/** What the support holds when nothing is measured; only declared flops depend on it. */
-const TYPICAL_SUPPORT = 0.05;
-
 /** WGSL: d of the pair with weight index `i`, of token row `n`. */
 const root = (noise: boolean) =>
   `fn root(i: u32, n: u32, warmth: f32) -> f32 {
-  let l = c[i] * warmth${noise ? " + noise[i]" : ""};
-  return max((l - stats[n]) * 0.5 - stats[params.batch * params.tokens + n], 0.0);
+  return max((${logit(noise)} - stats[n]) * 0.5 - stats[params.batch * params.tokens + n], 0.0);
 }`;
 
 const logitBindings = (noise: boolean) => ({

@@ -1,6 +1,8 @@
 /**
- * Entmax-1.5 with a whole workgroup per row, and the choice of the variant (entmax.ts has the maths).
+ * Entmax-1.5 with a whole workgroup per row, and the choice of the variant.
  *
+ * Math    In entmax.ts.
+ * Shapes  x, y, g, dx: [outer, n, inner] (axis_view.ts), f32.
  * Work    Invocation t of W owns elements t, t + W, ... and keeps up to 8 of them in registers through all Newton
  *         rounds; a round ends in one tree over (sum, sum of squares) as a vec2.
  * Memory  Each number is read once and written once: 8 bytes, coalesced where inner = 1. Longer rows are read again in
@@ -8,16 +10,10 @@
  * Cost    (log2 W + 2) barriers a round. A GPU hides them behind other rows; a software adapter does not.
  * @module
  */
-import { axisLanes, type AxisView } from "./axis_view.ts";
+import { axisLanes, type AxisView, ROW_OF_WORKGROUP } from "./axis_view.ts";
 import { entmaxBackwardPerInvocation, entmaxPerInvocation, entmaxRounds } from "./entmax.ts";
 import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
-import {
-  FOLDED_GROUP,
-  GROUP_ARGUMENTS,
-  MAX_F32,
-  workgroupMax,
-  workgroupReduce,
-} from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupReduce } from "./snippets.ts";
 import { softmaxVariant } from "./softmax_workgroup.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -37,11 +33,6 @@ function config(n: number): Config {
   return { size, kept: kept <= KEPT ? kept : 0 };
 }
 
-const OWN_ROW = `
-  let row = ${FOLDED_GROUP};
-  if (row >= params.rows) { return; }
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;`;
-
 const forward = memoize(({ size, kept }: Config) =>
   defineProgram({
     name: "entmax15",
@@ -55,7 +46,7 @@ ${workgroupMax(size)}
 ${workgroupReduce("workgroup_sums", size, "a + b", "vec2f")}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_WORKGROUP}
   var top = -${MAX_F32};
   #if ${kept > 0}
   var own: array<f32, ${Math.max(1, kept)}>;
@@ -114,7 +105,7 @@ const backward = memoize(({ size }: Pick<Config, "size">) =>
 ${workgroupReduce("workgroup_sums", size, "a + b", "vec2f")}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_WORKGROUP}
   var sums = vec2f(0.0);
   for (var i = t; i < params.n; i += WORKGROUP_SIZE) {
     let at = first + i * params.inner;
@@ -138,7 +129,7 @@ export function entmaxPerWorkgroup(view: AxisView): Kernel {
     params: { rows, n: view.n, inner: view.inner, rounds },
     sizes: { x: size, y: size },
     workgroups: foldWorkgroups(rows),
-    flops: (6 * rounds + 5) * size,
+    flops: (7 * rounds + 6) * size,
     bytes: 8 * size,
   };
 }

@@ -1,10 +1,12 @@
 /**
- * Fill: y[i] = value.
+ * Fill: the simplest kernel here. Read it first.
  *
+ * Math    y[i] = value
  * Shapes  y [n], any 4-byte type; the value is given by its bit pattern, so that one program serves f32, i32, u32 and
  *         the NaN pattern of the engine's poison mode.
- * Work    One invocation an element. Neighbouring invocations write neighbouring words: the ideal, coalesced pattern,
- *         and the simplest kernel here. Read it first.
+ * Work    One invocation an element: invocation t of workgroup g owns element 64 g + t, and leaves if there is none.
+ * Memory  4 bytes written an element, nothing read. Neighbouring invocations write neighbouring words: the ideal,
+ *         coalesced pattern, which no tile could improve.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

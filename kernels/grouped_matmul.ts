@@ -1,14 +1,16 @@
 /**
  * Products with few rows: experts with a row or two each, heads, batches of one. Every weight is read once.
  *
- * Math    y[z, i, j] = f(sum over l of a[z, i, l] b[z, j, l] + bias[z, j]), with at most 8 rows i; b is stored [n, k] as
- *         weights are. Which weights a row meets is only an address: z times the size of an expert.
+ * Math    y[z, i, j] = f(sum_l a[z, i, l] b[z, j, l] + bias[z, j]), with at most 8 rows i. Which weights a row meets is
+ *         only an address: z times the size of an expert. The gradients are products too (matmul.ts).
+ * Shapes  a [batch, m, k], m <= 8; b [batch, n, k], as weights are stored; bias [n] or [batch, n]; y [batch, m, n], f32.
+ *         k and n divisible by 4.
+ * Work    A workgroup takes four outputs j of one z. Its 64 invocations walk along their four weight rows side by side,
+ *         each adding up ROWS x 4 partial sums; a tree in workgroup memory joins those of the 64.
+ * Memory  b once, 64 vec4 (1 KiB) of a row at a time: coalesced although k runs along memory. a once for every four
+ *         outputs, mostly from the cache.
  * Why     With one row each weight takes part in one multiply-add: no tile can help, the time is that of reading the
  *         weights. A tile of 64 rows would do its arithmetic for rows that are not there.
- * Work    A workgroup takes four outputs j of one z. Its 64 invocations walk along their four weight rows side by side, 64
- *         vec4 (1 KiB) of a row at a time: coalesced although k runs along memory. Each adds up ROWS x 4 partial
- *         sums; a tree in workgroup memory joins those of the 64.
- * Memory  b once; a once for every four outputs, mostly from the cache. Needs k and n divisible by 4.
  * Else    Where b is stored [k, n], as in an input gradient, register tiles of few rows already read every weight once
  *         and side by side (matmul_tiled.ts); so do they here on a software adapter, which has no lanes to join.
  * @module

@@ -8,8 +8,9 @@
  *         At x = 0 the last factor is 0/0. It counts as 0 here (dx = g / eps), where automatic differentiation of the
  *         formula gives NaN.
  * Shapes  x, y, g, dx: [rows, n], f32.
- * Work    One invocation per row, in vec4 where n allows; `workgroup`: one workgroup per row, reductions as trees.
- * Memory  Row per invocation: x twice (the second time from the cache), y once. 3 flops for 8 bytes, backward 6 for 12:
+ * Work    One invocation per row, in vec4 where n allows; `workgroup`: one workgroup per row, reductions as trees, so that
+ *         on a GPU neighbours read neighbouring words.
+ * Memory  x twice (the second time from the cache), y once. 3 flops for 8 bytes, backward 7 for 12:
  *         bound by memory. The norm is not saved: the backward reads x anyway.
  * @module
  */
@@ -38,7 +39,7 @@ interface Config {
 const sizeOf = ({ variant }: Config) => variant === "workgroup" ? 64 : 32;
 const typeOf = ({ variant }: Config) => variant === "vec4" ? "vec4<f32>" : "f32";
 
-/** Leaves `first` (of the own row) and the loop over its own elements, which differ by variant. */
+/** WGSL: `begin`, `end` and `STEP`, which of the elements of its row an invocation walks. */
 function ownRow({ variant }: Config): string {
   return variant === "workgroup"
     ? `let row = ${FOLDED_GROUP};

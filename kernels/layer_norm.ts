@@ -185,7 +185,7 @@ export function layerNormPerInvocation(shape: LayerNormShape): Kernel {
     sizes: { x: rows * n, weight: n, bias: n, y: rows * n, stats: 2 * rows },
     workgroups: foldWorkgroups(ceilDiv(rows, SIZE)),
     flops: 8 * rows * n,
-    bytes: 8 * rows * n + 8 * rows + 8 * n,
+    bytes: 8 * rows * n + 8 * rows + 4 * n * (Number(weight) + Number(bias)),
   };
 }
 
@@ -213,7 +213,7 @@ export function layerNormBackwardStrips(shape: LayerNormShape, partials: boolean
     },
     workgroups: foldWorkgroups(strips),
     flops: 14 * rows * n,
-    bytes: 12 * rows * n + 8 * rows + 4 * n + (partials ? 8 * strips * n : 0),
+    bytes: 12 * rows * n + 8 * rows + 4 * n * Number(weight) + (partials ? 8 * strips * n : 0),
   };
 }
 

@@ -1,6 +1,8 @@
 /**
- * Layer normalisation with a whole workgroup per row, and the choice of the variant (layer_norm.ts has the maths).
+ * Layer normalisation with a whole workgroup per row, and the choice of the variant.
  *
+ * Math    In layer_norm.ts.
+ * Shapes  x, y, g, dx: [rows, n] with n <= 2,048; w, b: [n]; stats: [rows, 2]; partials of dw and db: [strips, n]. f32.
  * Work    Invocation t of W owns columns t, t + W, ... and keeps them in registers (at most 8). Forward: one row a
  *         workgroup, two trees (sum, then squares of the differences). Backward: one strip of rows a workgroup, row
  *         after row; the two means come from one tree over vec2, and dw, db of the own columns stay in registers until
@@ -174,7 +176,7 @@ export function layerNormPerWorkgroup(shape: LayerNormShape): Kernel {
     sizes: { x: rows * n, weight: n, bias: n, y: rows * n, stats: 2 * rows },
     workgroups: foldWorkgroups(rows),
     flops: 8 * rows * n,
-    bytes: 8 * rows * n + 8 * rows + 8 * n,
+    bytes: 8 * rows * n + 8 * rows + 4 * n * (Number(weight) + Number(bias)),
   };
 }
 
@@ -201,7 +203,7 @@ export function layerNormBackwardPerWorkgroup(shape: LayerNormShape, partials: b
     },
     workgroups: foldWorkgroups(strips),
     flops: 14 * rows * n,
-    bytes: 12 * rows * n + 8 * rows + 4 * n + (partials ? 8 * strips * n : 0),
+    bytes: 12 * rows * n + 8 * rows + 4 * n * Number(weight) + (partials ? 8 * strips * n : 0),
   };
 }
 

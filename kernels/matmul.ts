@@ -79,7 +79,7 @@ fn main(${GROUP_ARGUMENTS}) {
   })
 );
 
-/** The readable product. */
+/** The readable product, for factors of any size and storage order. */
 export function matmulReadable(shape: MatmulShape, epilogue: MatmulEpilogue = {}): Kernel {
   const { batch, m, n, k, transposeA = false, transposeB = false } = shape;
   const count = batch * m * n;

@@ -1,9 +1,9 @@
 /**
  * Which kernel computes a product: the one way by which the rest of the project reaches a variant.
  *
- * Three regimes (kernels/matmul_tiled.ts, kernels/matmul_workgroup.ts; kernels/grouped_matmul.ts; kernels/matmul_split_k.ts):
- * square products live from tiles, products with few rows from reading each weight once, and products with long k and a
- * small result from dividing k. The lists below are tried from top to bottom; the last entry serves everything.
+ * Three regimes: square products live from tiles (matmul_tiled.ts, matmul_workgroup.ts), products with few rows from
+ * reading each weight once (grouped_matmul.ts), and products with long k and a small result from dividing k
+ * (matmul_split_k.ts). The lists below are tried from top to bottom; what no entry suits, matmul.ts computes.
  * @module
  */
 import { groupedMatmul, groupedMatmulFits } from "./grouped_matmul.ts";
@@ -82,7 +82,6 @@ const SOFTWARE: readonly Candidate[] = [
   tiled({ tm: 2, tn: 8 }, 0, false),
   tiled({ tm: 1, tn: 8 }, 0, false),
   tiled({ tm: 1, tn: 4 }, 0, false),
-  () => ({ kind: "readable" }),
 ];
 
 /** Workgroups that keep a GPU busy. */
@@ -97,18 +96,21 @@ function workgroup(tile: WorkgroupTile, fill: boolean): Candidate {
   };
 }
 
+/** Products with too few rows for a workgroup's tile, whose b runs along its columns. */
+const fewRows = ({ m, transposeB }: MatmulShape) => m < 8 && !transposeB;
+
 /** Real GPUs, by reasoning: none was at hand to measure. */
 const GPU: readonly Candidate[] = [
   when(groupedMatmulFits, () => ({ kind: "streamed" })),
   // Few rows, b as it is: neighbouring tiles of four columns read neighbouring words.
-  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 4, tn: 4 }, 0, false)),
-  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 2, tn: 4 }, 0, false)),
-  when(({ m, transposeB }) => m < 8 && !transposeB, tiled({ tm: 1, tn: 4 }, 0, false)),
+  when(fewRows, tiled({ tm: 4, tn: 4 }, 0, false)),
+  when(fewRows, tiled({ tm: 2, tn: 4 }, 0, false)),
+  when(fewRows, tiled({ tm: 1, tn: 4 }, 0, false)),
   workgroup(64, true),
   workgroup(32, false),
 ];
 
-/** The first variant of the target's list that suits. */
+/** The first variant of the target's list that suits, or the readable one. */
 export function matmulVariant(
   shape: MatmulShape,
   epilogue: MatmulEpilogue,

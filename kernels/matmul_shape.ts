@@ -13,11 +13,11 @@ import { wgsl } from "./wgsl.ts";
 export interface MatmulShape {
   /** Number of products. */
   readonly batch: number;
-  /** The size or option `m`. */
+  /** Rows of A[z] and y[z]. */
   readonly m: number;
-  /** The size or option `n`. */
+  /** Columns of B[z] and y[z]. */
   readonly n: number;
-  /** The size or option `k`. */
+  /** Columns of A[z], rows of B[z]: the length of the sums. */
   readonly k: number;
   /** `a` holds [k, m] instead of [m, k]. */
   readonly transposeA?: boolean;
@@ -43,13 +43,13 @@ export interface MatmulEpilogue {
 
 /** The part of an epilogue that changes code. */
 export interface EpilogueConfig {
-  /** The size or option `bias`. */
+  /** Is there a bias? */
   readonly bias: boolean;
-  /** The size or option `activation`. */
+  /** What is applied after it. */
   readonly activation: Activation;
-  /** The size or option `keepPre`. */
+  /** Is the sum before the activation stored too? */
   readonly keepPre: boolean;
-  /** The size or option `update`. */
+  /** Is y read as well, so that it can be added to? */
   readonly update: boolean;
 }
 

@@ -1,13 +1,14 @@
 /**
  * Split K: products whose sum along k is long but whose result is small, the gradients of weights above all.
  *
- * Math    y = sum over l of A[:, l] B[l, :] = sum over s of (the same sum over the steps of chunk s)
- * Why     A weight gradient dW = dy^T x of [64, 64] over 3,136 rows takes 26 million operations for only
- *         4,096 results: one workgroup's tile on a GPU. Divided into chunks, every (tile, chunk) is an
- *         invocation or a workgroup of its own; they write partial products [splits, m, n], and
- *         kernels/column_sum.ts, which sees them as a [splits, m n] matrix, adds them, into the gradient where asked.
- * Memory  2 m n floats more for each split (a write and a read): small as long as a chunk has more steps than m + n has
- *         lines for each write. A chunk keeps 64 steps or more.
+ * Math    y = sum_l A[:, l] B[l, :] = sum over chunks s of (the same sum over the steps l of chunk s)
+ * Shapes  partial products [splits, m, n], which column_sum.ts sees as a [splits, m n] matrix and adds, into y [m, n] or,
+ *         where asked, to what it holds.
+ * Work    A weight gradient dW = dy^T x of [64, 64] over 3,136 rows takes 26 million operations for only 4,096 results:
+ *         one workgroup's tile on a GPU. Divided, every (tile, chunk) is an invocation or a workgroup of its own.
+ * Memory  A chunk of c steps reads c (m + n) numbers, and 2 m n more are moved for it (its partial product is written,
+ *         then read): as much again when c = 2 m n / (m + n), which is c = m for a square result. A chunk keeps 64 steps
+ *         or more.
  * Order   The split depends on shape and adapter class only, and partial sums are added in order: the result is the same
  *         from run to run. Atomic additions would save the second launch and lose that.
  * @module

@@ -1,18 +1,20 @@
 /**
  * Matrix product by register tiles: one invocation computes a TM x TN block of y.
  *
- * What it changes  matmul.ts loads two numbers for every multiply-add. Here a step along k loads TM + TN numbers and does
- *                  TM TN multiply-adds with them: 16 x 16 is an intensity of 8 multiply-adds a load, and loads are what a
- *                  product is bound by. All sums stay in registers; there is no workgroup memory and no barrier.
- * Work             Invocations are numbered over (split, product, tile row, tile column), the last fastest. The last
- *                  tile of a row or column is moved inward to end at the matrix's edge: loads need no bounds check, and
- *                  only what the tile before it does not own is stored. So m >= TM and n >= TN are needed.
- * Memory           Four steps along k at a time. A factor whose k runs along memory (a as it is, b transposed) gives four
- *                  steps of one row in one vec4 load; one whose k runs across memory gives four neighbouring columns
- *                  of one step. The loaded blocks are the same, transposed by renaming registers. Where a length is
- *                  no multiple of 4, loads are scalar and a tail loop takes the last steps singly.
- * Split            With splits > 1 the steps along k are divided among invocations, and y holds that many partial products for
- *                  kernels/column_sum.ts to add: see matmul_split_k.ts.
+ * Math    That of matmul.ts: y[z] = f(A[z] B[z] + bias), either factor stored transposed, its gradients products too.
+ * Shapes  a [batch, m, k] or [batch, k, m]; b [batch, k, n] or [batch, n, k]; y [batch, m, n], f32, with m >= TM and
+ *         n >= TN. With splits > 1 the steps along k are divided among invocations, and y [batch, splits, m, n] holds
+ *         partial products for column_sum.ts to add (matmul_split_k.ts).
+ * Work    Invocations are numbered over (product, split, tile row, tile column), the last fastest. The last tile of a row
+ *         or column is moved inward to end at the matrix's edge: loads need no bounds check, and only what the tile
+ *         before it does not own is stored.
+ * Memory  matmul.ts loads two numbers for every multiply-add. Here a step along k loads TM + TN numbers and does TM TN
+ *         multiply-adds with them: 8 a load for 16 x 16, and loads are what a product is bound by. All sums stay in
+ *         registers; there is no workgroup memory and no barrier.
+ *         Four steps along k at a time: a factor whose k runs along memory (a as it is, b transposed) gives four steps of
+ *         one row in one vec4 load; one whose k runs across memory gives four neighbouring columns of one step. The
+ *         loaded blocks are the same, transposed by renaming registers. Where a length is no multiple of 4, loads are
+ *         scalar and a tail loop takes the last steps singly.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
@@ -29,11 +31,11 @@ import { splitChunk } from "./matmul_split_k.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** A register tile: rows, and columns (a multiple of 4). */
+/** The block of y that one invocation computes. */
 export interface RegisterTile {
-  /** The size or option `tm`. */
+  /** Rows; a multiple of 4 where a is stored transposed. */
   readonly tm: number;
-  /** The size or option `tn`. */
+  /** Columns, a multiple of 4. */
   readonly tn: number;
 }
 

@@ -1,19 +1,20 @@
 /**
  * Matrix product by workgroup tiles: the variant for real GPUs.
  *
- * What it changes  A workgroup computes a TILE x TILE block of y. For every DEPTH steps along k its invocations together
- *                  copy the TILE x DEPTH blocks of a and b that all of them need to workgroup memory, where each number is
- *                  then read by several of them; matmul.ts loads it from memory once for each.
- * Work             64 invocations, 8 x 8. Invocation (tx, ty) owns BLOCK x BLOCK elements, rows ty + 8 i and columns
- *                  tx + 8 j: neighbours then read neighbouring words of workgroup memory (no bank conflicts), and store
- *                  neighbouring words of y (coalesced).
- * Memory           A number from memory serves TILE multiply-adds, one from workgroup memory BLOCK: 64 and 8 with BLOCK 8.
- *                  Copies are coalesced for either storage order: where k runs along memory four neighbours read 64
- *                  bytes of a line, else 16 neighbours read 256 bytes of a step. Blocks are kept as [step][line] with a
- *                  line of padding, so that copying across does not meet one bank only. Beyond the matrices' edges
- *                  blocks are filled with zeros.
- * Why not always   On a software adapter workgroup memory is plain memory and a barrier costs 1 to 20 ns an invocation;
- *                  there register tiles were 3 times as fast (matmul_tiled.ts).
+ * Math    That of matmul.ts: y[z] = f(A[z] B[z] + bias), either factor stored transposed, its gradients products too.
+ * Shapes  a [batch, m, k] or [batch, k, m]; b [batch, k, n] or [batch, n, k]; y [batch, m, n], f32, of any sizes. With
+ *         splits > 1 y [batch, splits, m, n] holds partial products (matmul_split_k.ts).
+ * Work    A workgroup computes a TILE x TILE block of y. For every DEPTH steps along k its 64 invocations (8 x 8) copy
+ *         the TILE x DEPTH blocks of a and b that all of them need to workgroup memory. Invocation (tx, ty) owns
+ *         BLOCK x BLOCK elements, rows ty + 8 i and columns tx + 8 j: neighbours then read neighbouring words of
+ *         workgroup memory (no bank conflicts), and store neighbouring words of y (coalesced).
+ * Memory  A number from memory serves TILE multiply-adds, one from workgroup memory BLOCK: 64 and 8 with BLOCK 8, where
+ *         matmul.ts loads each number for one. Copies are coalesced for either storage order: where k runs along memory
+ *         four neighbours read 64 bytes of a line, else 16 neighbours read 256 bytes of a step. Blocks are kept as
+ *         [step][line], each step padded by a word, so that copying across does not meet one bank only. Beyond the
+ *         matrices' edges blocks are filled with zeros.
+ * Cost    On a software adapter workgroup memory is plain memory and a barrier costs 1 to 20 ns an invocation; there
+ *         register tiles were 3 times as fast (matmul_tiled.ts).
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";

@@ -1,11 +1,12 @@
 /**
  * Finds NaN and infinity: flags[slot] = 1 when any x[i] is not finite.
  *
- * Maths   An f32 is not finite exactly when its eight exponent bits are all ones. The test is on the bits: a comparison
+ * Math    An f32 is not finite exactly when its eight exponent bits are all ones. The test is on the bits: a comparison
  *         such as `x != x` may be optimised away, because WGSL lets compilers assume that no NaN occurs.
  * Shapes  x [n] as u32, flags [slots] u32 (zero before).
  * Work    One invocation an element. Several may store the same 1 to the same word: the result is the same whatever
  *         their order, so no atomic is needed.
+ * Memory  4 bytes read an element, neighbours on neighbouring words; a write only where something is wrong.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
@@ -39,10 +40,4 @@ export function nonFinite(count: number, slot: number, slots: number): Kernel {
     flops: 0,
     bytes: 4 * count,
   };
-}
-
-/** The plain loop: whether any value is not finite. */
-export function nonFiniteReference(x: ArrayLike<number>): boolean {
-  for (let i = 0; i < x.length; i++) if (!Number.isFinite(x[i])) return true;
-  return false;
 }

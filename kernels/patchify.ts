@@ -1,14 +1,14 @@
 /**
  * Patchify: an image becomes a sequence of square patches, and back.
  *
- *     y[b, i (W/p) + j, (c p + v) p + u] = x[b, c, i p + v, j p + u]
- *
+ * Math    y[b, i (W/p) + j, (c p + v) p + u] = x[b, c, i p + v, j p + u]
+ *         Every value moves to one place: backward is the inverse permutation, exact, without a sum.
  * Shapes  x [B, C, H, W] with H and W divisible by p -> y [B, (H/p)(W/p), C p p], the values of a patch in the order
  *         (channel, row, column). So a convolution kernel of stride p, [D, C, p, p], is the weight of a linear layer
- *         on y as it lies in memory.
- * Math    Every value moves to one place: backward is the inverse permutation, exact, without a sum.
- * Work    Both are strided maps over six dimensions (strided_map.ts). A row of a patch, p neighbours, is the innermost
- *         one: for p divisible by 4 loads and stores are vec4. Each value is read and written once.
+ *         on y as it lies in memory. All types of 4 bytes.
+ * Work    Both ways are strided maps over six dimensions (strided_map.ts), one invocation for 4 neighbours or one.
+ * Memory  Each value is read and written once. A row of a patch, p neighbours, is the innermost dimension: for p divisible
+ *         by 4 loads and stores are vec4.
  * @module
  */
 import type { Kernel } from "./kernel.ts";

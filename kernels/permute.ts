@@ -1,14 +1,18 @@
 /**
- * Permutations of axes: y[j_0, j_1, ...] = x at sum of j_k * stride_k.
+ * Permutations of axes.
  *
- * Variants  strided  A strided map (strided_map.ts): the one to read, and right for every permutation that leaves the
- *                    innermost axis where it is, since then loads and stores are both coalesced.
- *           tiled    For matrices, [outer, rows, columns] -> [outer, columns, rows], where neighbours in y lie a whole
- *                    row of x apart: a GPU would fetch a cache line for each element. A workgroup of 256 reads a tile
- *                    of 32 x 32 along its rows into workgroup memory and writes it along its columns, so both sides
- *                    are coalesced. A tile's row takes 33 words: with 32, a column would lie in one memory bank.
- *           On software adapters a tile in workgroup memory is one more copy and a barrier, so they keep the first.
- * Memory    Every element is read and written once; bound by memory. All types of 4 bytes, moved as bits.
+ * Math    y[j_0, j_1, ...] = x at sum_k j_k stride_k, the strides of x in the order of y's axes. The gradient is the
+ *         inverse permutation.
+ * Shapes  x and y of any rank; tiled: [outer, rows, columns] -> [outer, columns, rows]. All types of 4 bytes, moved as
+ *         bits.
+ * Work    strided  A strided map (strided_map.ts): the one to read, and right for every permutation that leaves the
+ *                  innermost axis where it is, since then loads and stores are both coalesced.
+ *         tiled    For matrices, where neighbours in y lie a whole row of x apart: a GPU would fetch a cache line for each
+ *                  element. A workgroup of 256 reads a tile of 32 x 32 along its rows into workgroup memory and writes it
+ *                  along its columns, so both sides are coalesced.
+ * Memory  Every element is read and written once: 8 bytes, bound by memory. A tile's row takes 33 words: with 32, a column
+ *         would lie in one memory bank. On software adapters a tile in workgroup memory is one more copy and a barrier,
+ *         so they keep the first.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
@@ -22,7 +26,7 @@ const STEP = 8; // rows of a tile that a workgroup moves at a time
 
 /** Matrices, one after the other. */
 export interface MatrixShape {
-  /** How many. */
+  /** Number of matrices. */
   readonly outer: number;
   /** Rows of x. */
   readonly rows: number;

@@ -1,22 +1,21 @@
 /**
  * Sum and maximum over one axis of [outer, n, inner].
  *
- *     y[o, c] = scale * sum over k of x[o, k, c]         (+ y[o, c] where it accumulates)
- *     y[o, c] = max over k of x[o, k, c]
- *
- * The gradients need no kernel of their own: that of a sum repeats dOut along n, that of a maximum gives each of the
- * entries equal to it an even share (both are strided maps, see strided_map.ts).
- *
- * Work     serial     One invocation an output walks its entries. Neighbouring invocations own neighbouring columns, so
- *                     loads are coalesced where inner is large.
- *          workgroup  64 or 256 invocations share an output (inner = 1), neighbours reading neighbours, and then add up
- *                     their parts in a tree. For GPUs and long rows, where one invocation a row would stride.
- *          With few outputs and a long n either would leave the machine idle and make long, inexact chains of additions.
- *          Then a first serial pass makes `splits` partial results an output, and those are reduced like any other view.
- *          n is cut into splits / lanes chunks, each read by `lanes` neighbouring splits in turn: side by side for one
- *          load instruction, and in one sweep through memory for the caches and the address translation of a CPU.
- * Order    The split and the tree depend on shape and adapter class alone, so results are equal from run to run.
- * Memory   Each entry is read once for one operation: bound by memory. vec4 loads along columns, or along the row.
+ * Math    y[o, c] = scale * sum_k x[o, k, c]         (+ y[o, c] where it accumulates)
+ *         y[o, c] = max_k x[o, k, c]
+ *         The gradients need no kernel of their own: that of a sum repeats dOut along n, that of a maximum gives each of
+ *         the entries equal to it an even share (both are strided maps, see strided_map.ts).
+ * Shapes  x [outer, n, inner] -> y [outer, inner], or [outer, splits, inner] from a pass that another one follows. f32.
+ * Work    serial     One invocation an output walks its entries.
+ *         workgroup  64 or 256 invocations share an output (inner = 1), neighbours reading neighbours, and then add up
+ *                    their parts in a tree. For GPUs and long rows, where one invocation a row would stride.
+ *         With few outputs and a long n either would leave the machine idle and make long, inexact chains of additions.
+ *         Then a first serial pass makes `splits` partial results an output, and those are reduced like any other view.
+ *         n is cut into splits / lanes chunks, each read by `lanes` neighbouring splits in turn: side by side for one
+ *         load instruction, and in one sweep through memory for the caches and the address translation of a CPU.
+ * Memory  Each entry is read once for one operation: bound by memory. vec4 loads along columns, or along the row. Serial
+ *         neighbours own neighbouring columns, so loads are coalesced where inner is large.
+ * Order   The split and the tree depend on shape and adapter class alone, so results are equal from run to run.
  * @module
  */
 import { type AxisLanes, axisLanes, type AxisView, viewInLanes } from "./axis_view.ts";
@@ -227,7 +226,7 @@ export function reduce(f: ReduceFunction, pass: ReducePass, finish: ReduceFinish
     sizes: { x, y },
     workgroups: foldWorkgroups(grouped ? outputs : ceilDiv(outputs, SIZE)),
     flops: x,
-    bytes: 4 * (x + y),
+    bytes: 4 * (x + y * (1 + (finish.accumulate ?? 0))),
   };
 }
 

@@ -11,7 +11,8 @@
  *           softmax  dl = w (g - sum w g)              entmax  dl = s (g - sum(s g) / sum(s)),  s = sqrt(w)
  *           dc = dl / T,   dT = -sum dl c / T^2 = -(sum dc c) / T
  *         Each row writes its sum dc c; `temperatureGradient` adds the rows by a fixed tree. Noise has no gradient.
- * Shapes  c, noise, w, g, dc: [outer, n, inner]; T: []; stats: [2, outer inner] = all m, then all k; partials [outer inner].
+ * Shapes  c, noise, w, g, dc: [outer, n, inner]; T: []; stats: [2, outer inner] = all m, then all k; partials
+ *         [outer inner]. All f32.
  *         Dispatch weights run along the tokens of [B, N, S] (inner = S), combine weights along the slots (inner = 1).
  * Work    One invocation walks its row 3 times forward (entmax: rounds + 2) and twice backward.
  * Memory  Scores are small beside tokens: N S against N D. Rows with inner > 1 are read coalesced; for inner = 1 on a GPU
@@ -23,20 +24,23 @@ import {
   type AxisView,
   forEachRow,
   laneHelpers,
+  laneType,
+  laneVariant,
+  ROW_OF_INVOCATION,
   viewInLanes,
 } from "./axis_view.ts";
 import { climbToThreshold, entmaxReference, entmaxRounds } from "./entmax.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
-import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32, workgroupSum } from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32, workgroupSum } from "./snippets.ts";
 import { softmaxReference } from "./softmax.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Which weights. */
+/** How logits become weights. */
 export type RoutingKind = "softmax" | "entmax15";
 
 /** What changes the code of routing weights. */
 export interface RoutingOptions {
-  /** Which weights. */
+  /** How logits become weights. */
   readonly kind: RoutingKind;
   /** Is there a noise tensor? */
   readonly noise: boolean;
@@ -48,21 +52,12 @@ type Config = Required<RoutingOptions> & { readonly lanes: AxisLanes };
 
 const SIZE = 32;
 
-const elementType = (lanes: AxisLanes) => lanes === "one" ? "f32" : "vec4<f32>";
 /** Statistics of four rows side by side can be vectors; those of one row cannot. */
 const rowType = (lanes: AxisLanes) => lanes === "across" ? "vec4<f32>" : "f32";
-const variantName = (lanes: AxisLanes) =>
-  lanes === "one" ? "readable" : `row per invocation, vec4 ${lanes}`;
 
-const OWN_ROW = `
-  let row = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
-  if (row >= params.rows) { return; }
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;
-  let end = first + params.n * params.inner;
-  let warmth = 1.0 / temperature[0];`;
-
-/** WGSL: the logit at `i` in terms of `warmth` = 1 / T. */
-const logit = (noise: boolean) => noise ? "(c[i] * warmth + noise[i])" : "(c[i] * warmth)";
+/** WGSL: the logit at `i`, from the bindings `c` and `noise` and from `warmth` = 1 / T. */
+export const logit = (noise: boolean): string =>
+  noise ? "(c[i] * warmth + noise[i])" : "(c[i] * warmth)";
 
 /** WGSL: the first component of a row's statistic, as it is stored. */
 const stored = (lanes: AxisLanes, value: string) => lanes === "along" ? `${value}.x` : value;
@@ -70,13 +65,13 @@ const stored = (lanes: AxisLanes, value: string) => lanes === "along" ? `${value
 const forward = memoize(({ kind, noise, weights, lanes }: Config) =>
   defineProgram({
     name: `routing_weights.${kind}`,
-    variant: variantName(lanes),
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32", rounds: "u32" },
     bindings: {
-      c: `read ${elementType(lanes)}`,
+      c: `read ${laneType(lanes)}`,
       temperature: "read f32",
-      ...(noise ? { noise: `read ${elementType(lanes)}` as const } : {}),
-      ...(weights ? { weights: `write ${elementType(lanes)}` as const } : {}),
+      ...(noise ? { noise: `read ${laneType(lanes)}` as const } : {}),
+      ...(weights ? { weights: `write ${laneType(lanes)}` as const } : {}),
       stats: `write ${rowType(lanes)}`,
     },
     workgroupSize: SIZE,
@@ -84,7 +79,8 @@ const forward = memoize(({ kind, noise, weights, lanes }: Config) =>
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
+  let warmth = 1.0 / temperature[0];
   var top = V(-${MAX_F32});
   for (var i = first; i < end; i += params.inner) { top = max(top, ${logit(noise)}); }
   top = row_max(top);
@@ -119,16 +115,16 @@ fn main(${GROUP_ARGUMENTS}) {
 const backward = memoize(({ kind, noise, lanes }: Config) =>
   defineProgram({
     name: `routing_weights.${kind}.backward`,
-    variant: variantName(lanes),
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32" },
     bindings: {
-      c: `read ${elementType(lanes)}`,
+      c: `read ${laneType(lanes)}`,
       temperature: "read f32",
-      ...(noise ? { noise: `read ${elementType(lanes)}` as const } : {}),
+      ...(noise ? { noise: `read ${laneType(lanes)}` as const } : {}),
       stats: `read ${rowType(lanes)}`,
-      g: `read ${elementType(lanes)}`,
-      weights: `write ${elementType(lanes)}`,
-      dc: `write ${elementType(lanes)}`,
+      g: `read ${laneType(lanes)}`,
+      weights: `write ${laneType(lanes)}`,
+      dc: `write ${laneType(lanes)}`,
       partials: `write ${rowType(lanes)}`,
     },
     workgroupSize: SIZE,
@@ -136,7 +132,8 @@ const backward = memoize(({ kind, noise, lanes }: Config) =>
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
+  let warmth = 1.0 / temperature[0];
   let top = V(stats[row]);
   let key = V(stats[params.rows + row]);
   var sum = V(0.0);
@@ -193,7 +190,7 @@ export function routingPerInvocation(
     params: { rows: outer * inner, n, inner, rounds },
     sizes,
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
-    flops: (6 * rounds + 6) * sizes.c,
+    flops: 8 * (rounds + 1) * sizes.c,
     bytes: 4 * (sizes.c * (1 + Number(noise) + Number(weights)) + sizes.stats),
   };
 }
@@ -218,7 +215,7 @@ export function routingBackwardPerInvocation(
 
 const TREE = 256;
 
-const temperatureProgram = memoize((_: Record<never, never>) =>
+const temperatureProgram = memoize((_: null) =>
   defineProgram({
     name: "routing_weights.temperature_gradient",
     params: { count: "u32", accumulate: "u32" },
@@ -243,7 +240,7 @@ fn main(${GROUP_ARGUMENTS}) {
 /** dT = -(sum of the partial sums) / T, written or added; one workgroup, a fixed tree. */
 export function temperatureGradient(count: number, accumulate: 0 | 1): Kernel {
   return {
-    program: temperatureProgram({}),
+    program: temperatureProgram(null),
     params: { count, accumulate },
     sizes: { partials: count, temperature: 1, dt: 1 },
     workgroups: [1, 1, 1],

@@ -1,6 +1,8 @@
 /**
- * Routing weights with a whole workgroup per row, and the choice of the variant (routing_weights.ts has the maths).
+ * Routing weights with a whole workgroup per row, and the choice of the variant.
  *
+ * Math    In routing_weights.ts.
+ * Shapes  As there: c, noise, w, g, dc [outer, n, inner]; T []; stats [2, outer inner]; partials [outer inner]. f32.
  * Work    Invocation t of W owns elements t, t + W, ...; maximum, sums and every Newton round end in a tree over the
  *         workgroup. Meant for GPUs and rows side by side in memory (combine weights: a row is one token's slots).
  * Memory  Scores are read once from memory and then from the cache, coalesced. Dispatch weights, whose rows are
@@ -8,37 +10,27 @@
  * Cost    (log2 W + 2) barriers a tree: dear on software adapters, which never get this variant.
  * @module
  */
-import { axisLanes, type AxisView } from "./axis_view.ts";
+import { axisLanes, type AxisView, ROW_OF_WORKGROUP } from "./axis_view.ts";
 import { entmaxRounds } from "./entmax.ts";
 import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import {
+  logit,
   routingBackwardPerInvocation,
   type RoutingOptions,
   routingPerInvocation,
   routingSizes,
 } from "./routing_weights.ts";
-import {
-  FOLDED_GROUP,
-  GROUP_ARGUMENTS,
-  MAX_F32,
-  workgroupMax,
-  workgroupReduce,
-} from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupReduce } from "./snippets.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
 
 const SIZE = 64;
 
-const OWN_ROW = `
-  let row = ${FOLDED_GROUP};
-  if (row >= params.rows) { return; }
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;
+const OWN_ROW = `${ROW_OF_WORKGROUP}
   let begin = first + t * params.inner;
   let end = first + params.n * params.inner;
   let step = WORKGROUP_SIZE * params.inner;
   let warmth = 1.0 / temperature[0];`;
-
-const logit = (noise: boolean) => noise ? "(c[i] * warmth + noise[i])" : "(c[i] * warmth)";
 
 const forward = memoize(({ kind, noise, weights }: Required<RoutingOptions>) =>
   defineProgram({
@@ -167,7 +159,7 @@ export function routingPerWorkgroup(
     params: { rows, n: view.n, inner: view.inner, rounds },
     sizes,
     workgroups: foldWorkgroups(rows),
-    flops: (6 * rounds + 6) * sizes.c,
+    flops: 8 * (rounds + 1) * sizes.c,
     bytes: 4 * (sizes.c * (1 + Number(noise) + Number(weights)) + sizes.stats),
   };
 }

@@ -7,8 +7,9 @@
  *           p = p - r b                  or, Nesterov: p - r (s + u b)
  * Shapes  p, g, b: [4 count] f32, windows of arenas of one layout (arena_layout.ts). `blocks` [count / 16] names the
  *         span of each block; `spans` [spans]: x = decay, y = rate, w = 1 when it has a gradient, else 0.
- * Work    One invocation owns one vec4.
- * Memory  20 bytes a parameter (12 without momentum) for at most 8 operations: bound by memory.
+ * Work    One invocation owns one vec4, in which all four floats have the same span; one without a gradient is left alone.
+ * Memory  20 bytes a parameter (12 without momentum) for 4 to 9 operations: bound by memory, which is why it is one
+ *         kernel. Neighbouring invocations touch neighbouring vec4s; span and block come from the cache.
  * @module
  */
 import { type ArenaShape, BLOCK } from "./arena_layout.ts";
@@ -96,15 +97,15 @@ export function sgd(shape: ArenaShape, config: SgdConfig): Kernel {
 
 /** The arrays of the plain loop. */
 export interface SgdArrays {
-  /** Parameters. */
+  /** Parameters, [floats]. */
   p: ArrayLike<number>;
-  /** Gradients. */
+  /** Gradients, [floats]. */
   g: ArrayLike<number>;
-  /** Momentum buffer. */
+  /** Momentum buffer, [floats]. */
   b: ArrayLike<number>;
-  /** Span of each block. */
+  /** Span of each block, [floats / 64]. */
   blocks: ArrayLike<number>;
-  /** Four numbers a span. */
+  /** Four numbers a span, [spans, 4]; see the head of this file. */
   spans: ArrayLike<number>;
 }
 

@@ -16,6 +16,19 @@ export const GROUP_ARGUMENTS = `
 /** The largest finite f32; masks use its negative, never infinity, so that no `inf - inf` can make a NaN. */
 export const MAX_F32 = "3.4028234e38";
 
+/** WGSL: `fn multiply_high(a: u32, b: u32) -> u32`, the high half of a 32 x 32 -> 64 bit product. */
+export const MULTIPLY_HIGH: string = wgsl`
+// from the products of 16-bit halves; none of the sums can overflow
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a0 = a & 0xffffu;
+  let a1 = a >> 16u;
+  let b0 = b & 0xffffu;
+  let b1 = b >> 16u;
+  let middle = a1 * b0 + ((a0 * b0) >> 16u);
+  let other = a0 * b1 + (middle & 0xffffu);
+  return a1 * b1 + (middle >> 16u) + (other >> 16u);
+}`;
+
 /**
  * A tree reduction over the workgroup; every invocation gets the result. The order of additions is fixed by the
  * workgroup's size, so sums are equal from run to run.

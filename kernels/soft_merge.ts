@@ -129,7 +129,7 @@ fn main(${GROUP_ARGUMENTS}) {
   })
 );
 
-const toTokensProgram = memoize((_: Record<never, never>) =>
+const toTokensProgram = memoize((_: null) =>
   defineProgram({
     name: "soft_merge.to_tokens",
     params: MERGE_PARAMS,
@@ -153,7 +153,7 @@ fn main(${GROUP_ARGUMENTS}) {
   })
 );
 
-const dotsProgram = memoize((_: Record<never, never>) =>
+const dotsProgram = memoize((_: null) =>
   defineProgram({
     name: "soft_merge.dots",
     params: MERGE_PARAMS,
@@ -194,7 +194,7 @@ export function toSlotsReadable(shape: MergeShape, options: ToSlotsOptions = {})
 export function toTokensReadable(shape: MergeShape): Kernel {
   const { tokenRows, slotRows, weights } = mergeSizes(shape);
   return {
-    program: toTokensProgram({}),
+    program: toTokensProgram(null),
     params: mergeParams(shape),
     sizes: { weights, v: slotRows, o: tokenRows },
     workgroups: foldWorkgroups(ceilDiv(tokenRows, SIZE)),
@@ -207,7 +207,7 @@ export function toTokensReadable(shape: MergeShape): Kernel {
 export function dotsReadable(shape: MergeShape): Kernel {
   const { tokenRows, slotRows, weights } = mergeSizes(shape);
   return {
-    program: dotsProgram({}),
+    program: dotsProgram(null),
     params: mergeParams(shape),
     sizes: { x: tokenRows, v: slotRows, g: weights },
     workgroups: foldWorkgroups(ceilDiv(weights, SIZE)),

@@ -1,13 +1,16 @@
 /**
  * The three products of soft routing with a tile of outputs in the registers of each invocation, and the choice of the
- * variant (soft_merge.ts has the maths).
+ * variant.
  *
+ * Math    In soft_merge.ts.
+ * Shapes  As there: x, o [B, N, D]; weights, g [B, N, S]; v, u [E, B s, D], f32, with D divisible by 4 (by 4 C for the
+ *         merges).
  * Work    An invocation owns R rows by C vec4 columns of the output (R x C dots for `dots`) and walks the summed
  *         dimension once. Neighbours own neighbouring columns, so vec4 loads are coalesced and weights are broadcast.
- * Memory  A step loads R + C values for R C multiply-adds on vec4; the readable variant loads 2 for one scalar. For
- *         R = C = 8: 16 loads for 512 flops forward, 2 flops a byte from the cache become 13.
- * Tiles   Software adapters are bound by loads, however near the memory: 8 x 8. GPUs need many invocations and hold
- *         few registers each: 4 x 1 vec4, 64 a workgroup.
+ *         Software adapters are bound by loads, however near the memory: 8 x 8. GPUs need many invocations and hold few
+ *         registers each: 4 x 1 vec4, 64 a workgroup.
+ * Memory  A step of the merges loads R numbers and C vec4 for R C multiply-adds on vec4: with R = C = 8 160 bytes for 512
+ *         flops, 3.2 flops a byte from the cache, where the readable variant loads 8 bytes for 2 (0.25).
  * Measured on lavapipe (2 cores), batch 8, N 197, S 294, D 192 (178 MFLOP): tiles of 4 x 4 take 20 to 24 ms, 8 x 4 15 to
  *         18, 8 x 8 12 to 15 (12 to 15 GFLOP/s), 16 x 4 13 to 14. Workgroups of 8 and of 16 are equal.
  * @module
@@ -32,9 +35,9 @@ import { wgsl } from "./wgsl.ts";
 
 /** The outputs of one invocation. */
 export interface MergeTile {
-  /** Rows. */
+  /** Rows of the output. */
   readonly rows: number;
-  /** vec4 columns; for `dots`, columns. */
+  /** Columns of the output, each a vec4; for `dots`, a number. */
   readonly columns: number;
   /** Invocations of a workgroup. */
   readonly size: number;

@@ -22,10 +22,13 @@ import {
   type AxisView,
   forEachRow,
   laneHelpers,
+  laneType,
+  laneVariant,
+  ROW_OF_INVOCATION,
   viewInLanes,
 } from "./axis_view.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
-import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** What is computed. */
@@ -42,26 +45,18 @@ interface Config {
   readonly log: boolean;
 }
 
-const OWN_ROW = `
-  let row = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
-  if (row >= params.rows) { return; }
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;
-  let end = first + params.n * params.inner;`;
-
-const elementType = (lanes: AxisLanes) => lanes === "one" ? "f32" : "vec4<f32>";
-
 const forward = memoize(({ lanes, log }: Config) =>
   defineProgram({
     name: log ? "log_softmax" : "softmax",
-    variant: lanes === "one" ? "readable" : `row per invocation, vec4 ${lanes}`,
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32" },
-    bindings: { x: `read ${elementType(lanes)}`, y: `write ${elementType(lanes)}` },
+    bindings: { x: `read ${laneType(lanes)}`, y: `write ${laneType(lanes)}` },
     workgroupSize: SIZE,
     code: wgsl`
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
   var top = V(-${MAX_F32});
   for (var i = first; i < end; i += params.inner) { top = max(top, x[i]); }
   top = row_max(top);
@@ -87,19 +82,19 @@ fn main(${GROUP_ARGUMENTS}) {
 const backward = memoize(({ lanes, log }: Config) =>
   defineProgram({
     name: log ? "log_softmax.backward" : "softmax.backward",
-    variant: lanes === "one" ? "readable" : `row per invocation, vec4 ${lanes}`,
+    variant: laneVariant(lanes),
     params: { rows: "u32", n: "u32", inner: "u32" },
     bindings: {
-      y: `read ${elementType(lanes)}`,
-      dOut: `read ${elementType(lanes)}`,
-      dx: `write ${elementType(lanes)}`,
+      y: `read ${laneType(lanes)}`,
+      dOut: `read ${laneType(lanes)}`,
+      dx: `write ${laneType(lanes)}`,
     },
     workgroupSize: SIZE,
     code: wgsl`
 ${laneHelpers(lanes)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_INVOCATION}
   var total = V(0.0);
   #if ${log}
   for (var i = first; i < end; i += params.inner) { total += dOut[i]; }

@@ -1,18 +1,19 @@
 /**
- * Softmax with a whole workgroup per row, and the choice between this and one row per invocation (softmax.ts has the
- * maths).
+ * Softmax with a whole workgroup per row, and the choice between this and one row per invocation.
  *
+ * Math    In softmax.ts.
+ * Shapes  x, y, g, dx: [outer, n, inner] (axis_view.ts), f32.
  * Work    Invocation t of W owns elements t, t + W, t + 2W, ... of the row: neighbours read neighbouring addresses.
  *         Maximum and sum are trees over the workgroup (snippets.ts). Up to 8 W elements stay in registers, so that
  *         each is read and written once; longer rows are read again.
  * Memory  8 bytes an element forward, 12 backward: the least there is. 5 flops for 8 bytes: bound by memory.
- * Cost    About 2 log2 W barriers a row. On a GPU they hide behind the loads; on a software adapter, where a barrier
+ * Cost    2 (log2 W + 2) barriers a row. On a GPU they hide behind the loads; on a software adapter, where a barrier
  *         costs as much as several loads and lanes are filled by rows anyway, one row per invocation wins.
  * @module
  */
-import { axisLanes, type AxisView } from "./axis_view.ts";
+import { axisLanes, type AxisView, ROW_OF_WORKGROUP } from "./axis_view.ts";
 import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
-import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupSum } from "./snippets.ts";
+import { GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupSum } from "./snippets.ts";
 import {
   softmaxBackwardPerInvocation,
   type SoftmaxOptions,
@@ -37,11 +38,6 @@ function config(view: AxisView, { log = false }: SoftmaxOptions): Config {
   return { log, size, kept: kept <= KEPT ? kept : 0 };
 }
 
-const OWN_ROW = `
-  let row = ${FOLDED_GROUP};
-  if (row >= params.rows) { return; } // the whole workgroup leaves: barriers stay legal
-  let first = (row / params.inner) * params.n * params.inner + row % params.inner;`;
-
 const forward = memoize(({ log, size, kept }: Config) =>
   defineProgram({
     name: log ? "log_softmax" : "softmax",
@@ -55,7 +51,7 @@ ${workgroupMax(size)}
 ${workgroupSum(size)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_WORKGROUP}
   var top = -${MAX_F32};
   var total = 0.0;
   #if ${kept > 0}
@@ -109,7 +105,7 @@ const backward = memoize(({ log, size }: Config) =>
 ${workgroupSum(size)}
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(${GROUP_ARGUMENTS}) {
-  ${OWN_ROW}
+  ${ROW_OF_WORKGROUP}
   var total = 0.0;
   for (var i = t; i < params.n; i += WORKGROUP_SIZE) {
     let at = first + i * params.inner;

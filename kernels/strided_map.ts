@@ -1,21 +1,20 @@
 /**
- * Strided map: y[i] = f(a[...], b[...], g[...]), where each input is seen through strides of its own.
+ * Strided map: one kernel family for broadcasting arithmetic and its gradients, permutations, slices and patches. They
+ * differ only in where an output element finds its inputs.
  *
- * One kernel family serves broadcasting arithmetic and its gradients, permutations, slices and patches, because they
- * differ only in where an output element finds its inputs:
- *
- *     broadcasting   stride 0 along the repeated dimension
- *     permutation    the strides of the input, reordered
- *     slice          the strides of the input, and an offset
- *
- * Shapes  y is dense with the dimensions `dims`; input v is read at offset_v + sum over k of j_k * stride_v[k], where
- *         (j_0, j_1, ...) is the position in y.
- * Merging Neighbouring dimensions along which every input can be walked with one stride become one, so a same-shape sum
- *         has rank 1 and needs no index arithmetic at all; [B, N, D] + [D] has rank 2 and needs one division.
+ * Math    y[i] = f(a[...], b[...], g[...]), where each input is seen through strides of its own:
+ *           broadcasting   stride 0 along the repeated dimension
+ *           permutation    the strides of the input, reordered
+ *           slice          the strides of the input, and an offset
+ *         f is one of the functions below; those named `_grad` and `share` are the gradients of others.
+ * Shapes  y is dense with the dimensions `dims`; input v is read at offset_v + sum_k j_k stride_v[k], where
+ *         (j_0, j_1, ...) is the position in y. f32; copies move any 4-byte type as bits.
  * Work    One invocation writes 4 neighbours along the last dimension where its length allows (one vec4 store, and the
- *         index arithmetic once for 4 elements), else 1. An input along whose last dimension neighbours lie side by side is
- *         read as vec4, a repeated one as one scalar for all four, any other one as four scalars.
- * Memory  Stores are coalesced. Loads are too, except those of a permutation that moves the last dimension.
+ *         index arithmetic once for 4 elements), else 1. Neighbouring dimensions along which every input can be walked
+ *         with one stride are merged before (`mergeDims`), so a same-shape sum has rank 1 and needs no index arithmetic at
+ *         all; [B, N, D] + [D] has rank 2 and needs one division.
+ * Memory  Stores are coalesced. An input along whose last dimension neighbours lie side by side is read as vec4, a repeated
+ *         one as one scalar for all four, any other one (a permutation that moves the last dimension) as four scalars.
  *         About one operation for 8 to 16 bytes: bound by memory.
  * @module
  */

@@ -20,8 +20,6 @@ export interface Target {
   readonly maxWorkgroupBytes: number;
   /** Bytes of one storage binding. */
   readonly maxBindingBytes: number;
-  /** Storage buffers of one program. */
-  readonly maxStorageBuffers: number;
   /** WebGPU features the device has, such as `shader-f16`. */
   readonly features: ReadonlySet<string>;
 }
@@ -32,6 +30,5 @@ export const DEFAULT_TARGET: Target = {
   maxInvocations: 256,
   maxWorkgroupBytes: 16384,
   maxBindingBytes: 134217728,
-  maxStorageBuffers: 8,
   features: new Set<string>(),
 };

@@ -71,6 +71,7 @@ export function jetpackDecay(
  * The settings of every parameter.
  * @param parameters names as in the state dict, with the tensor
  * @param depth number of blocks
+ * @throws {ShapeError} a name speaks of a block that the model does not have
  */
 export function layerDecay(
   parameters: Iterable<readonly [name: string, { readonly shape: readonly number[] }]>,

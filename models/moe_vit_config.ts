@@ -4,13 +4,8 @@
  * @module
  */
 import { ShapeError } from "../engine/errors.ts";
-import {
-  checkCount,
-  checkRate,
-  type VitConfig,
-  vitConfig,
-  withoutUndefined,
-} from "./vit_config.ts";
+import { checkAmount, checkCount } from "../nn/check.ts";
+import { checkRate, type VitConfig, vitConfig, withoutUndefined } from "./vit_config.ts";
 
 /** Settings of a `VisionTransformerMoe`. Defaults are the authors', but for `addNoise` and `moeDroprate`. */
 export interface MoeVitConfig extends VitConfig {
@@ -89,6 +84,7 @@ export function moeVitConfig(options: MoeVitOptions = {}): MoeVitConfig {
       ? ["coreExperts", "univExperts", "slotsPerExpert"] as const
       : ["numExperts", "slotsPerExpert"] as const
   ) checkCount(where, name, config[name]);
+  checkAmount(where, "noiseMult", config.noiseMult);
   checkRate(where, "moeDroprate", config.moeDroprate);
   checkRate(where, "moeDroprateAct", config.moeDroprateAct ?? 0);
   checkRate(where, "moeDropPathRate", config.moeDropPathRate);

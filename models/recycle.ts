@@ -82,6 +82,8 @@ export interface RecycleOptions extends SelectionOptions {
   readonly stats?: readonly LayerStats[];
   /** Seed of all random choices and of what is initialised. Default 0. */
   readonly seed?: number;
+  /** Start the classifier anew also when the dense model has as many classes: for other classes. Default false. */
+  readonly newHead?: boolean;
 }
 
 /**
@@ -95,7 +97,7 @@ export interface RecycleOptions extends SelectionOptions {
 export function recycle(
   dense: StateDict,
   options: MoeVitOptions,
-  { method = "random", stats, seed = 0, ...selection }: RecycleOptions = {},
+  { method = "random", stats, seed = 0, newHead = false, ...selection }: RecycleOptions = {},
 ): { weights: Map<string, StateEntry>; report: RecycleReport } {
   const config = moeVitConfig(options);
   const fresh = new VisionTransformerMoe(config);
@@ -155,7 +157,7 @@ export function recycle(
     }
     const source = dense.get(name);
     const otherHead = name.startsWith("head.") &&
-      dense.get("head.weight")?.shape[0] !== config.numClasses;
+      (newHead || dense.get("head.weight")?.shape[0] !== config.numClasses);
     if (isNew(name, dense) || otherHead) {
       weights.set(name, { shape, data: parameter.takeInitial(seed, name) });
       entries.push({ name, shape, source: null, method: "initialised" });

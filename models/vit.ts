@@ -22,6 +22,7 @@ import { Parameter } from "../nn/parameter.ts";
 import { PatchEmbed } from "../nn/patch_embed.ts";
 import {
   depthRate,
+  hiddenDim,
   patchCount,
   prefixTokens,
   type VitConfig,
@@ -139,7 +140,7 @@ export class VisionTransformer extends Module {
   constructor(options: VitOptions = {}, mixer: (block: number) => TokenMixer | null = () => null) {
     super();
     const config = this.config = vitConfig(options);
-    const { embedDim: dim, patchSize, inChans, classToken, noEmbedClass, mlpRatio } = config;
+    const { embedDim: dim, patchSize, inChans, classToken, noEmbedClass } = config;
     this.clsToken = classToken
       ? this.parameter("cls_token", new Parameter([1, 1, dim], normal(1e-6)))
       : null;
@@ -150,7 +151,7 @@ export class VisionTransformer extends Module {
     );
     this.patchEmbed = this.child("patch_embed", new PatchEmbed(inChans, patchSize, dim));
     const { weightInit, projDropRate: drop } = config;
-    const dense = () => new Mlp(dim, Math.trunc(dim * mlpRatio), { drop, weightInit });
+    const dense = () => new Mlp(dim, hiddenDim(config), { drop, weightInit });
     this.blocks = this.childList(
       "blocks",
       Array.from({ length: config.depth }, (_, i) => new Block(config, i, mixer(i) ?? dense())),

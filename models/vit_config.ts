@@ -3,6 +3,7 @@
  * @module
  */
 import { ShapeError } from "../engine/errors.ts";
+import { checkAmount, checkCount } from "../nn/check.ts";
 import type { WeightInit } from "../nn/init.ts";
 
 /** Settings of a `VisionTransformer`. Defaults are timm's. */
@@ -111,6 +112,8 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
       "dropPathRate",
     ] as const
   ) checkRate("VisionTransformer", name, config[name]);
+  checkCount("VisionTransformer", "hidden neurons of an MLP", hiddenDim(config));
+  checkAmount("VisionTransformer", "normEps", config.normEps);
   if (imgSize % patchSize !== 0) {
     throw new ShapeError(
       `VisionTransformer: imgSize ${imgSize} is not a multiple of patchSize ${patchSize}`,
@@ -145,6 +148,11 @@ export function prefixTokens(config: VitConfig): number {
   return config.classToken ? 1 : 0;
 }
 
+/** Hidden neurons of a dense MLP: `mlpRatio embedDim`, rounded down. */
+export function hiddenDim({ embedDim, mlpRatio }: VitConfig): number {
+  return Math.trunc(embedDim * mlpRatio);
+}
+
 /** Patches of an image. */
 export function patchCount(config: VitConfig): number {
   return (config.imgSize / config.patchSize) ** 2;
@@ -174,13 +182,6 @@ export const VIT_PRESETS: Readonly<
   vit_base_patch16_224: { patchSize: 16, embedDim: 768, depth: 12, numHeads: 12 },
   vit_base_patch32_224: { patchSize: 32, embedDim: 768, depth: 12, numHeads: 12 },
 };
-
-/** Checks a size. @throws {ShapeError} it is not a whole number above 0 */
-export function checkCount(where: string, name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new ShapeError(`${where}: ${name} is ${value}, needs a whole number of 1 or more`);
-  }
-}
 
 /** Checks a probability. @throws {ShapeError} it is not in [0, 1) */
 export function checkRate(where: string, name: string, value: number): void {

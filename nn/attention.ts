@@ -11,6 +11,7 @@ import { permute, slice } from "../engine/ops/shape_ops.ts";
 import { softmax } from "../engine/ops/softmax.ts";
 import { ShapeError } from "../engine/errors.ts";
 import { expectShape, type Tensor } from "../engine/tensor.ts";
+import { checkCount, checkProbability } from "./check.ts";
 import { Dropout } from "./dropout.ts";
 import { linearStart, type WeightInit } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -46,7 +47,7 @@ export class Attention extends Module {
 
   /**
    * A layer of `heads` heads.
-   * @throws {ShapeError} when `dim` is no multiple of `heads`
+   * @throws {ShapeError} when `dim` is no multiple of `heads`, or a dropout no probability
    */
   constructor(
     /** Channels, D. */ readonly dim: number,
@@ -55,12 +56,12 @@ export class Attention extends Module {
   ) {
     super();
     const { qkvBias = true, attnDrop = 0, projDrop = 0 } = options;
-    if (!Number.isInteger(dim / heads) || heads < 1) {
+    checkCount("Attention", "dim", dim);
+    checkCount("Attention", "heads", heads);
+    if (dim % heads !== 0) {
       throw new ShapeError(`Attention: dim ${dim} is not divisible by ${heads} heads`);
     }
-    if (!(attnDrop >= 0 && attnDrop <= 1)) {
-      throw new ShapeError(`Attention: attnDrop must be in [0, 1], got ${attnDrop}`);
-    }
+    checkProbability("Attention", "attnDrop", attnDrop);
     const start = linearStart(options.weightInit ?? "timm");
     this.qkv = this.child("qkv", new Linear(dim, 3 * dim, { ...start, bias: qkvBias }));
     this.proj = this.child("proj", new Linear(dim, dim, start));

@@ -4,7 +4,7 @@
  */
 import { dropPath } from "../engine/ops/dropout.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import { checkProbability } from "./dropout.ts";
+import { checkProbability } from "./check.ts";
 import { Module } from "./module.ts";
 
 /** Sets whole samples x[b] to 0 with probability `p`: stochastic depth (arXiv:1603.09382), on a residual branch. */
@@ -15,7 +15,7 @@ export class DropPath extends Module {
    */
   constructor(/** Probability of dropping a sample. */ readonly p: number) {
     super();
-    checkProbability("DropPath", p);
+    checkProbability("DropPath", "p", p);
   }
 
   /** Drops in training mode; otherwise returns x. x [B, ...]. */

@@ -3,8 +3,8 @@
  * @module
  */
 import { dropout } from "../engine/ops/dropout.ts";
-import { ShapeError } from "../engine/errors.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkProbability } from "./check.ts";
 import { Module } from "./module.ts";
 
 /** Sets each element to 0 with probability `p` and scales the rest by 1 / (1 - p) (arXiv:1207.0580). */
@@ -15,16 +15,11 @@ export class Dropout extends Module {
    */
   constructor(/** Probability of dropping. */ readonly p: number) {
     super();
-    checkProbability("Dropout", p);
+    checkProbability("Dropout", "p", p);
   }
 
   /** Drops in training mode; otherwise returns x. */
   forward(x: Tensor): Tensor {
     return this.training ? dropout(x, this.p) : x;
   }
-}
-
-/** @throws {ShapeError} when p is outside [0, 1] */
-export function checkProbability(what: string, p: number): void {
-  if (!(p >= 0 && p <= 1)) throw new ShapeError(`${what}: p must be in [0, 1], got ${p}`);
 }

@@ -5,6 +5,7 @@
 import { add, mul } from "../engine/ops/arithmetic.ts";
 import { groupedLinear } from "../engine/ops/grouped_linear.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkCount } from "./check.ts";
 import { Dropout } from "./dropout.ts";
 import { linearWeight, ones, zeros } from "./init.ts";
 import { Module } from "./module.ts";
@@ -25,16 +26,19 @@ export interface ExpertsConfig {
  * [E, hidden, D], `vit_fc1.bias` [E, hidden], `vit_fc2.weight` [E, D, hidden], `vit_fc2.bias` [E, D].
  */
 export class Experts extends Module {
-  /** To the hidden neurons. */
+  /** First layers, to the hidden neurons: weight [E, hidden, D]. */
   readonly fc1: ExpertLinear;
-  /** Back. */
+  /** Second layers, back to the channels: weight [E, D, hidden]. */
   readonly fc2: ExpertLinear;
   readonly #scaleIn: OffsetScale | null;
   readonly #scaleOut: OffsetScale | null;
   readonly #drop1: Dropout;
   readonly #drop2: Dropout;
 
-  /** `count` experts of `hidden` neurons on `dim` channels. */
+  /**
+   * `count` experts of `hidden` neurons on `dim` channels.
+   * @throws {ShapeError} for one of them that is no whole number above 0
+   */
   constructor(
     /** Experts, E. */ readonly count: number,
     dim: number,
@@ -42,6 +46,9 @@ export class Experts extends Module {
     { drop = 0, dropAct = drop, layerScale = false }: ExpertsConfig = {},
   ) {
     super();
+    for (const [name, size] of Object.entries({ count, dim, hidden })) {
+      checkCount("Experts", name, size);
+    }
     this.fc1 = this.child("vit_fc1", new ExpertLinear(count, dim, hidden));
     this.fc2 = this.child("vit_fc2", new ExpertLinear(count, hidden, dim));
     this.#scaleIn = layerScale ? this.child("scale_in", new OffsetScale(dim)) : null;
@@ -64,12 +71,12 @@ export class Experts extends Module {
  * inputs, so experts begin sqrt(out) times smaller than linear layers of their size; biases 0.
  */
 export class ExpertLinear extends Module {
-  /** [E, out, in]. */
+  /** A matrix for each expert, [E, out, in]. */
   readonly weight: Parameter;
-  /** [E, out]. */
+  /** A bias for each expert, [E, out]. */
   readonly bias: Parameter;
 
-  /** `count` maps from `inputs` to `outputs` features. */
+  /** `count` maps from `inputs` to `outputs` features. @throws {ShapeError} for one that is no whole number above 0 */
   constructor(count: number, inputs: number, outputs: number) {
     super();
     this.weight = this.parameter("weight", new Parameter([count, outputs, inputs], linearWeight));

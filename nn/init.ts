@@ -67,7 +67,7 @@ export function uniform(low: number, high: number): Init {
   return draw((rng) => low + (high - low) * rng.uniform());
 }
 
-/** Normal. */
+/** Normal with standard deviation `std` and mean `mean`. */
 export function normal(std = 1, mean = 0): Init {
   return draw((rng) => mean + std * rng.normal());
 }

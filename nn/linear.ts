@@ -4,6 +4,7 @@
  */
 import { linear } from "../engine/ops/linear.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkCount } from "./check.ts";
 import { linearBias, linearWeight } from "./init.ts";
 import { Module } from "./module.ts";
 import { type Init, Parameter } from "./parameter.ts";
@@ -25,13 +26,15 @@ export class Linear extends Module {
   /** b, [out]. */
   readonly bias: Parameter | undefined;
 
-  /** A layer from `inputs` to `outputs` features. */
+  /** A layer from `inputs` to `outputs` features. @throws {ShapeError} for one that is no whole number above 0 */
   constructor(
     /** Features of x. */ readonly inputs: number,
     /** Features of y. */ readonly outputs: number,
     options: LinearConfig = {},
   ) {
     super();
+    checkCount("Linear", "inputs", inputs);
+    checkCount("Linear", "outputs", outputs);
     const { bias = true, weightInit = linearWeight, biasInit = linearBias(inputs) } = options;
     this.weight = this.parameter("weight", new Parameter([outputs, inputs], weightInit));
     this.bias = bias ? this.parameter("bias", new Parameter([outputs], biasInit)) : undefined;

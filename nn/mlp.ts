@@ -21,9 +21,9 @@ export interface MlpConfig {
  * linear layers.
  */
 export class Mlp extends Module {
-  /** To the hidden neurons. */
+  /** First layer, to the hidden neurons: weight [hiddenDim, dim]. */
   readonly fc1: Linear;
-  /** Back. */
+  /** Second layer, back to the channels: weight [dim, hiddenDim]. */
   readonly fc2: Linear;
   readonly #drop1: Dropout;
   readonly #drop2: Dropout;
@@ -47,12 +47,12 @@ export class Mlp extends Module {
     return this.project(this.hidden(x));
   }
 
-  /** The first half: activations of the hidden neurons, gelu(fc1(x)). */
+  /** The first half, [..., dim] to [..., hiddenDim]: the activations of the hidden neurons, gelu(fc1(x)). */
   hidden(x: Tensor): Tensor {
     return this.fc1.forward(x, "gelu");
   }
 
-  /** The second half: the output from the activations. */
+  /** The second half, [..., hiddenDim] to [..., dim]: the output from the activations. */
   project(hidden: Tensor): Tensor {
     return this.#drop2.forward(this.fc2.forward(this.#drop1.forward(hidden)));
   }

@@ -13,6 +13,7 @@
  * @module
  */
 import type { Device } from "../engine/device.ts";
+import { DTypeError } from "../engine/errors.ts";
 import { readTogether } from "../engine/read_together.ts";
 import type { Parameter } from "./parameter.ts";
 import {
@@ -207,9 +208,13 @@ export abstract class Module {
    * Takes values by name, before or after `to(device)`.
    * @returns what was loaded and what was not
    * @throws {CheckpointError} when strict and names or shapes differ: lists all of them, nothing is changed
+   * @throws {DTypeError} when it is no map, or its data are not f32
    */
   loadStateDict(values: StateDict, options: LoadOptions = {}): LoadReport {
     const what = `${this.constructor.name}.loadStateDict()`;
+    if (typeof values?.entries !== "function") {
+      throw new DTypeError(`${what}: needs a Map from names to { shape, data }`);
+    }
     const state = this.#state();
     for (const [name, entry] of values) checkEntry(what, name, entry);
     const shapes = new Map([...values].map(([name, entry]) => [name, entry.shape]));

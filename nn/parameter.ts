@@ -6,7 +6,7 @@
  * depend on the order in which modules are built, and are the same bits in every runtime.
  * @module
  */
-import { CheckpointError } from "../engine/errors.ts";
+import { CheckpointError, DTypeError, ShapeError } from "../engine/errors.ts";
 import { Rng } from "../engine/random/host_rng.ts";
 import { Tensor } from "../engine/tensor.ts";
 
@@ -23,12 +23,18 @@ export class Parameter extends Tensor {
    * @param shape [] makes a learnable scalar
    * @param init draws its first values, unless a state dict is loaded before
    * @param options `requiresGrad` false for values that are kept but not learned, such as running statistics
+   * @throws {ShapeError} a size is no whole number above 0
    */
   constructor(
     shape: readonly number[],
     init: Init,
     options: { requiresGrad?: boolean } = {},
   ) {
+    if (shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
+      throw new ShapeError(
+        `Parameter: [${shape.join(", ")}] is no shape, needs sizes of 1 or more`,
+      );
+    }
     super(null, shape, "f32", null);
     this.#init = init;
     this.requiresGrad = options.requiresGrad ?? true;
@@ -37,8 +43,12 @@ export class Parameter extends Tensor {
   /**
    * Sets the values: on the GPU when it is placed, otherwise kept (not copied) until it is.
    * @throws {CheckpointError} when the number of values is not that of the shape
+   * @throws {DTypeError} when they are not a Float32Array
    */
   load(values: Float32Array): void {
+    if (!(values instanceof Float32Array)) {
+      throw new DTypeError("Parameter.load(): needs a Float32Array");
+    }
     if (values.length !== this.size) {
       throw new CheckpointError(
         `Parameter.load(): ${values.length} values for shape [${this.shape.join(", ")}] ` +

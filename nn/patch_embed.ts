@@ -6,6 +6,7 @@ import { linear } from "../engine/ops/linear.ts";
 import { patchify } from "../engine/ops/patchify.ts";
 import { reshape } from "../engine/ops/reshape.ts";
 import { expectShape, type Tensor } from "../engine/tensor.ts";
+import { checkCount } from "./check.ts";
 import { linearBias, linearWeight } from "./init.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -15,13 +16,16 @@ export class PatchEmbed extends Module {
   /** The convolution's parameters. */
   readonly proj: PatchProjection;
 
-  /** Patches of `patchSize` x `patchSize` pixels. */
+  /** Patches of `patchSize` x `patchSize` pixels. @throws {ShapeError} for a size that is no whole number above 0 */
   constructor(
     /** Channels of the images. */ readonly channels: number,
     /** Pixels of a patch's side. */ readonly patchSize: number,
     /** Channels of a token. */ readonly dim: number,
   ) {
     super();
+    for (const [name, size] of Object.entries({ channels, patchSize, dim })) {
+      checkCount("PatchEmbed", name, size);
+    }
     this.proj = this.child("proj", new PatchProjection(channels, patchSize, dim));
   }
 
@@ -36,9 +40,9 @@ export class PatchEmbed extends Module {
 
 /** Weight and bias of the projection, as a convolution names and shapes them; PyTorch's default start. */
 export class PatchProjection extends Module {
-  /** [D, C, p, p]. */
+  /** The kernel, [D, C, p, p]. */
   readonly weight: Parameter;
-  /** [D]. */
+  /** The bias, [D]. */
   readonly bias: Parameter;
 
   /** For patches of `size` x `size` pixels. */

@@ -15,6 +15,7 @@ import { gaussianNoise } from "../engine/ops/dropout.ts";
 import { l2Normalize } from "../engine/ops/l2_normalize.ts";
 import { combineMerge, dispatchMerge } from "../engine/ops/soft_merge.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkAmount, checkCount } from "./check.ts";
 import { DropPath } from "./drop_path.ts";
 import { Experts, OffsetScale } from "./experts.ts";
 import { normal, ones } from "./init.ts";
@@ -50,10 +51,13 @@ export class SoftMoe extends Module {
   readonly #noise: number | null;
   readonly #dropPath: DropPath;
 
-  /** Experts on `dim` channels. */
+  /** Experts on `dim` channels. @throws {ShapeError} for a setting that is none */
   constructor(/** Channels, D. */ readonly dim: number, config: SoftMoeConfig) {
     super();
     const { experts, hidden = 4 * dim, slotsPerExpert = 1, dropPath = 0 } = config;
+    checkCount("SoftMoe", "experts", experts);
+    checkCount("SoftMoe", "slotsPerExpert", slotsPerExpert);
+    checkAmount("SoftMoe", "noiseMult", config.noiseMult ?? 1);
     const start = normal(1 / Math.sqrt(dim));
     this.phi = this.parameter("phi", new Parameter([experts, slotsPerExpert, dim], start));
     this.scale = this.parameter("scale", new Parameter([], ones));

@@ -19,6 +19,7 @@ import { concat, slice } from "../engine/ops/shape_ops.ts";
 import { combineMerge, dispatchMerge } from "../engine/ops/soft_merge.ts";
 import { ShapeError } from "../engine/errors.ts";
 import type { Tensor } from "../engine/tensor.ts";
+import { checkAmount, checkCount } from "./check.ts";
 import { DropPath } from "./drop_path.ts";
 import { Experts, OffsetScale } from "./experts.ts";
 import { constant, orthogonal } from "./init.ts";
@@ -64,12 +65,18 @@ export class SpheroMoe extends Module {
 
   /**
    * Experts on `dim` channels.
-   * @throws {ShapeError} when `dim` is no multiple of the heads, or queries are projected with several heads
+   * @throws {ShapeError} when `dim` is no multiple of the heads, queries are projected with several heads, or a setting
+   *   is none
    */
   constructor(/** Channels, D. */ readonly dim: number, config: SpheroMoeConfig) {
     super();
     const { coreExperts, univExperts, coreHidden = 4 * dim, univHidden = dim, heads = 1 } = config;
-    if (!Number.isInteger(dim / heads) || heads < 1) {
+    const { slotsPerExpert = 1, noiseMult = 1 } = config;
+    for (const [name, n] of Object.entries({ coreExperts, univExperts, slotsPerExpert, heads })) {
+      checkCount("SpheroMoe", name, n);
+    }
+    checkAmount("SpheroMoe", "noiseMult", noiseMult);
+    if (!Number.isInteger(dim / heads)) {
       throw new ShapeError(`SpheroMoe: dim ${dim} is not divisible by ${heads} heads`);
     }
     if (config.queryProj && heads > 1) {
@@ -77,7 +84,7 @@ export class SpheroMoe extends Module {
         "SpheroMoe: queryProj works with one head only; the authors' code fails there too",
       );
     }
-    const shape = [coreExperts + univExperts, config.slotsPerExpert ?? 1, dim];
+    const shape = [coreExperts + univExperts, slotsPerExpert, dim];
     this.phi = this.parameter("phi", new Parameter(shape, orthogonal()));
     this.#slotNorm = config.slotLayernorm
       ? this.child("slot_norm", new LayerNorm(dim / heads))
@@ -95,7 +102,7 @@ export class SpheroMoe extends Module {
       new Experts(univExperts, dim, univHidden, config),
     );
     this.#heads = heads;
-    this.#noise = config.addNoise ? config.noiseMult ?? 1 : null;
+    this.#noise = config.addNoise ? noiseMult : null;
     this.#dropPath = this.child("expert_drop", new DropPath(config.dropPath ?? 0));
   }
 

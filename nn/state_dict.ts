@@ -2,7 +2,7 @@
  * State dicts: named values of a model, and the check that they fit it.
  * @module
  */
-import { CheckpointError } from "../engine/errors.ts";
+import { CheckpointError, DTypeError } from "../engine/errors.ts";
 import { sameShape, sizeOf } from "../engine/tensor.ts";
 
 /** One named tensor on the host. */
@@ -74,8 +74,15 @@ export function matchState(
   return report;
 }
 
-/** @throws {CheckpointError} when an entry's data do not fill its shape */
+/**
+ * Checks one entry of a state dict.
+ * @throws {CheckpointError} its data do not fill its shape
+ * @throws {DTypeError} its data are not a Float32Array
+ */
 export function checkEntry(what: string, name: string, entry: StateEntry): void {
+  if (!(entry.data instanceof Float32Array)) {
+    throw new DTypeError(`${what}: the data of "${name}" must be a Float32Array`);
+  }
   if (entry.data.length !== sizeOf(entry.shape)) {
     throw new CheckpointError(
       `${what}: "${name}" has ${entry.data.length} values, its shape [${

@@ -11,6 +11,7 @@ import type { Device } from "../engine/device.ts";
 import { InterruptedError, NonFiniteError, ShapeError } from "../engine/errors.ts";
 import type { CapturedInput } from "../engine/capture.ts";
 import { Tensor } from "../engine/tensor.ts";
+import { checkCount } from "./check.ts";
 import type { Module } from "./module.ts";
 import type { Optimizer } from "./optim/optimizer.ts";
 import type { Schedule } from "./optim/schedule.ts";
@@ -69,11 +70,17 @@ export interface TrainOptions {
  * @returns the losses of all steps of this run
  * @throws {InterruptedError} when `signal` was aborted; the checkpoint is saved
  * @throws {NonFiniteError} naming the step whose loss was NaN or infinite; nothing is saved after it
- * @throws {ShapeError} when the batches end early
+ * @throws {ShapeError} when the batches end early, or a number of steps is none
  */
 export async function train(options: TrainOptions): Promise<number[]> {
   const { device, model, optimizer, steps, batches, checkpoint, signal } = options;
   const { startStep = 0, schedule, reportEvery = 10, accumulate = 1 } = options;
+  if (!Number.isSafeInteger(steps) || steps < 0) {
+    throw new ShapeError(`train(): steps is ${steps}, needs a whole number of 0 or more`);
+  }
+  const { every = 1 } = checkpoint ?? {};
+  const counts = { reportEvery, accumulate, "checkpoint.every": every };
+  for (const [name, value] of Object.entries(counts)) checkCount("train()", name, value);
   model.train();
   const ring = new LossRing(device, reportEvery, accumulate);
   const runner = stepRunner(options);

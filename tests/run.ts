@@ -9,35 +9,21 @@
  * @module
  */
 import { relative, resolve } from "node:path";
-import { parseArgs } from "node:util";
-import { setUp, SetupError, type SetupResult } from "../cli/setup.ts";
-import { adapterLabel } from "../engine/adapter.ts";
+import { readArguments, runMain, UsageError } from "../cli/main.ts";
+import { setUp } from "../cli/setup.ts";
 import { PROJECT_ROOT } from "../cli/system.ts";
+import { adapterLabel } from "../engine/adapter.ts";
 import { runInChrome } from "./runner/chrome.ts";
 import type { Counts, RunnerOptions } from "./runner/counts.ts";
 import { runInDeno } from "./runner/deno.ts";
 
-/** The command line is not understood; the message says why. */
-class UsageError extends Error {}
-
-function readArguments(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        deno: { type: "boolean", default: false },
-        chrome: { type: "boolean", default: false },
-        filter: { type: "string", default: "" },
-        timeout: { type: "string", default: "120" },
-        limits: { type: "string", default: "adapter" },
-        "no-install": { type: "boolean", default: false },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
+const USAGE =
+  `deno task test [options] [FILES OR FOLDERS]: runs the tests in Deno and in headless Chrome
+  --deno, --chrome   in one of the two alone
+  --filter TEXT      those with TEXT in their name
+  --timeout SECONDS  of one test; default 120
+  --limits default   on a device with WebGPU's default limits
+  --no-install       print what to install instead of installing it`;
 
 /** All test files of the project, sorted, relative to its root. */
 async function allTests(folder = "tests"): Promise<string[]> {
@@ -63,7 +49,17 @@ async function givenTests(given: readonly string[]): Promise<string[]> {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = readArguments(Deno.args);
+  const { values, positionals } = readArguments(USAGE, Deno.args, {
+    allowPositionals: true,
+    options: {
+      deno: { type: "boolean", default: false },
+      chrome: { type: "boolean", default: false },
+      filter: { type: "string", default: "" },
+      timeout: { type: "string", default: "120" },
+      limits: { type: "string", default: "adapter" },
+      "no-install": { type: "boolean", default: false },
+    },
+  });
   const timeout = Number(values.timeout);
   if (!(timeout > 0)) throw new UsageError(`--timeout takes seconds, not ${values.timeout}`);
   const { limits } = values;
@@ -73,14 +69,7 @@ async function main(): Promise<number> {
   const files = await (positionals.length > 0 ? givenTests(positionals) : allTests());
   const both = values.deno === values.chrome;
   const wantDeno = both || values.deno, wantChrome = both || values.chrome;
-  let machine: SetupResult;
-  try {
-    machine = await setUp({ tests: wantChrome, install: !values["no-install"] });
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    console.error(`setup: ${error.message}`);
-    return 1;
-  }
+  const machine = await setUp({ tests: wantChrome, install: !values["no-install"] });
 
   // A choice of files or names may leave one runtime without a test, a whole run may not.
   const chosen = positionals.length > 0 || values.filter !== "";
@@ -111,10 +100,4 @@ async function main(): Promise<number> {
   return total.failed === 0 ? 0 : 1;
 }
 
-try {
-  Deno.exit(await main());
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`test: ${error.message}`);
-  Deno.exit(2);
-}
+await runMain("test", main);

@@ -2,20 +2,21 @@
  * Training and evaluating an image classifier with progress on the screen.
  * @module
  */
-import { BatchLoader, type ImageSet, type Transform } from "../../data/mod.ts";
-import { crossEntropy, type Device, noGrad, type Tensor } from "../../engine/mod.ts";
-import type { VisionTransformer } from "../../models/mod.ts";
+import { BatchLoader, type ImageSet } from "../../data/mod.ts";
 import {
-  AdamW,
-  type NamedParameters,
-  type ParameterGroup,
-  train,
-  type TrainBatch,
-  warmupCosine,
-} from "../../nn/mod.ts";
+  CheckpointError,
+  crossEntropy,
+  DataError,
+  type Device,
+  noGrad,
+  type Tensor,
+} from "../../engine/mod.ts";
+import type { VisionTransformer } from "../../models/mod.ts";
+import { AdamW, train, type TrainBatch, warmupCosine, withoutDecay } from "../../nn/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
+import { stopIfAsked } from "../interrupt.ts";
 import { Progress } from "../progress.ts";
-import { PLAIN, TRAINING } from "./recipe.ts";
+import { NORMALISE, TRAINING } from "./recipe.ts";
 import { resumeRun, type RunHistory, type RunParts, saveRun } from "./run_checkpoint.ts";
 
 /** What `trainClassifier` needs. */
@@ -23,7 +24,6 @@ export interface ClassifierRun {
   readonly device: Device;
   readonly model: VisionTransformer;
   readonly data: ImageSet;
-  readonly transform: Transform;
   readonly epochs: number;
   readonly seed: number;
   /** Name on the progress bar. */
@@ -47,22 +47,35 @@ export interface ClassifierResult extends RunHistory {
 /** Points of the accuracy curve between its ends. */
 const EVALUATIONS = 10;
 
-/** Trains with the shared recipe, or goes on with it. */
+/** Parameters that are not decayed although they are matrices: embeddings, and the biases and slots of experts. */
+const NOT_DECAYED = /bias$|pos_embed|cls_token|phi/;
+
+/**
+ * Trains with the shared recipe, or goes on with it.
+ * @throws {DataError} the images are of another size or kind than the model takes
+ * @throws {InterruptedError} the signal was aborted; the checkpoint is saved if a step was done
+ * @throws {CheckpointError} the checkpoint cannot be written, or the one to resume is of another run or damaged
+ */
 export async function trainClassifier(run: ClassifierRun): Promise<ClassifierResult> {
   const { device, model, data, epochs, seed, config, checkpoint } = run;
+  expectFit(model, data);
   const { batchSize, lr, weightDecay, labelSmoothing, warmup, maxGradNorm } = TRAINING;
-  const loader = new BatchLoader(data, { batchSize, seed, transform: run.transform });
+  const loader = new BatchLoader(data, { batchSize, seed, transform: NORMALISE });
   const steps = epochs * loader.batchesPerEpoch;
-  const optimizer = new AdamW(decayGroups(model), { lr, weightDecay, maxGradNorm });
+  const groups = withoutDecay(model.namedParameters(), (name) => NOT_DECAYED.test(name));
+  const optimizer = new AdamW(groups, { lr, weightDecay, maxGradNorm });
   const parts: RunParts = { device, model, optimizer, loader, data, seed, config };
   let history: RunHistory = { losses: [], evaluations: [], seconds: 0 };
   let startStep = 0;
-  if (run.resume && await exists(checkpoint.path)) {
-    ({ step: startStep, history } = await resumeRun(checkpoint.path, parts));
+  if (run.resume) {
+    if (await exists(checkpoint.path)) {
+      ({ step: startStep, history } = await resumeRun(checkpoint.path, parts));
+    }
     console.error(`${run.label}: going on after step ${startStep} of ${steps}`);
   }
 
   const bar = new Progress(run.label, steps, startStep);
+  let saved = startStep;
   const reportEvery = Math.min(10, loader.batchesPerEpoch);
   const evaluateEvery = Math.ceil(steps / EVALUATIONS / reportEvery) * reportEvery;
   let clock = performance.now();
@@ -81,12 +94,20 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   const speed = (step: number): number => step * batchSize / history.seconds;
   const saveAt = async (step: number): Promise<void> => {
     stopClock();
-    await saveRun(checkpoint.path, step, parts, history);
+    try {
+      await saveRun(checkpoint.path, step, parts, history);
+      saved = step;
+    } catch (error) {
+      if (!(error instanceof CheckpointError) || saved === 0) throw error;
+      const wayOut = `The checkpoint of step ${saved} is whole; go on from there with --resume.`;
+      throw new CheckpointError(`${error.message}. ${wayOut}`, { cause: error });
+    }
   };
 
   const lossOf = (images: Tensor, labels: Tensor): Tensor =>
     crossEntropy(model.forward(images), labels, { labelSmoothing });
   await compileKernels(run, lossOf);
+  stopIfAsked(run.signal);
   await evaluate(startStep);
   try {
     await train({
@@ -144,18 +165,18 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
-/** Weights are decayed; biases, norms, embeddings and scales are not. */
-function decayGroups(model: VisionTransformer): ParameterGroup[] {
-  const decayed: [string, ReturnType<typeof model.parameters>[number]][] = [];
-  const rest: typeof decayed = [];
-  for (const [name, parameter] of model.namedParameters()) {
-    const plain = parameter.rank < 2 || /bias$|pos_embed|cls_token|phi/.test(name);
-    (plain ? rest : decayed).push([name, parameter]);
+function expectFit({ config }: VisionTransformer, data: ImageSet): void {
+  const size = (height: number, width: number, channels: number, classes: number): string =>
+    `${height} x ${width} pixels, ${channels} channel${
+      channels === 1 ? "" : "s"
+    }, ${classes} classes`;
+  const got = size(data.height, data.width, data.channels, data.classes);
+  const want = size(config.imgSize, config.imgSize, config.inChans, config.numClasses);
+  if (got !== want) {
+    throw new DataError(
+      `the images have ${got}, the model takes ${want}; choose others with --data`,
+    );
   }
-  return [
-    { params: decayed satisfies NamedParameters },
-    { params: rest satisfies NamedParameters, weightDecay: 0 },
-  ];
 }
 
 async function* trainBatches(loader: BatchLoader): AsyncGenerator<TrainBatch> {
@@ -186,7 +207,7 @@ export async function evaluateClassifier(
     batchSize: Math.min(100, data.count),
     seed: 0,
     shuffle: false,
-    transform: PLAIN,
+    transform: NORMALISE,
   });
   let right = 0;
   for await (const { images, shape, labels, indices } of loader.epoch()) {

@@ -4,16 +4,15 @@
  */
 import { type BatchLoader, fingerprint, type ImageSet } from "../../data/mod.ts";
 import { CheckpointError, type Device } from "../../engine/mod.ts";
-import type { Module, Optimizer, OptimizerState, StateEntry } from "../../nn/mod.ts";
+import type { Module, Optimizer, OptimizerState, StateDict } from "../../nn/mod.ts";
 import {
   type CheckpointState,
   type JsonObject,
   type NamedArray,
-  namedArray,
   tensorGroup,
-  toFloat32,
 } from "../../io/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile } from "../../io/files.ts";
+import { arraysOf, stateOf } from "../weights.ts";
 
 /** What a run is made of; all of it is saved. */
 export interface RunParts {
@@ -43,10 +42,8 @@ export async function saveRun(
 ): Promise<void> {
   const { device, model, optimizer, loader, data, seed, config } = parts;
   const tensors = new Map<string, NamedArray>();
-  const put = (group: string, entries: ReadonlyMap<string, StateEntry>): void => {
-    for (const [name, { data, shape }] of entries) {
-      tensors.set(`${group}.${name}`, namedArray(data, shape));
-    }
+  const put = (group: "model" | "optimizer", state: StateDict): void => {
+    for (const [name, array] of arraysOf(state)) tensors.set(`${group}.${name}`, array);
   };
   const state = await optimizer.state();
   put("model", await model.stateDict());
@@ -73,36 +70,48 @@ export async function saveRun(
   });
 }
 
+/** Removes a checkpoint and the one before it, when the run is over. */
+export async function removeRun(path: string): Promise<void> {
+  for (const name of [path, `${path}.prev`]) await Deno.remove(name).catch(() => {});
+}
+
 /**
  * Puts a run back where its checkpoint stood.
  * @returns the step to go on with, and the curves so far
- * @throws {CheckpointError} when it is of another configuration, seed or data set
+ * @throws {CheckpointError} it cannot be read or is damaged, or is of another configuration, seed, data set or model
  */
 export async function resumeRun(
   path: string,
   parts: RunParts,
 ): Promise<{ step: number; history: RunHistory }> {
-  const { tensors, state } = await loadCheckpointFile(path);
-  checkSame(path, "configuration", JSON.stringify(state.config), JSON.stringify(parts.config));
-  checkSame(path, "seed", state.seed, String(parts.seed));
-  checkSame(path, "training data", state.dataset, fingerprint(parts.data));
-  const entries = (group: "model" | "optimizer"): Map<string, StateEntry> =>
-    new Map([...tensorGroup(tensors, group)].map((
-      [name, array],
-    ) => [name, { shape: array.shape, data: toFloat32(array) }]));
-  await parts.model.loadStateDict(entries("model"));
-  const { optimizer, deviceStep, history } = extraOf(path, state);
-  parts.optimizer.loadState({ ...optimizer, tensors: entries("optimizer") });
-  parts.loader.restore({ epoch: state.epoch, position: state.position });
-  parts.device.stepIndex = deviceStep;
-  return { step: state.step, history };
+  try {
+    const { tensors, state } = await loadCheckpointFile(path);
+    checkSame(state, parts);
+    const { optimizer, deviceStep, history } = extraOf(state);
+    const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
+    parts.model.loadStateDict(of("model"));
+    parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
+    parts.loader.restore({ epoch: state.epoch, position: state.position });
+    parts.device.stepIndex = deviceStep;
+    return { step: state.step, history };
+  } catch (cause) {
+    const why = (cause as Error).message;
+    const named = why.includes(path) ? why : `${path}: ${why}`;
+    throw new CheckpointError(`${named}; or start anew, without --resume`, { cause });
+  }
 }
 
-function checkSame(path: string, what: string, got: string, want: string): void {
-  if (got === want) return;
+/** @throws {CheckpointError} naming each setting that differs */
+function checkSame(state: CheckpointState, { config, seed, data }: RunParts): void {
+  const was: JsonObject = { ...state.config, seed: state.seed, data: state.dataset };
+  const is: JsonObject = { ...config, seed: String(seed), data: fingerprint(data) };
+  const differences = Object.keys({ ...was, ...is }).flatMap((key) => {
+    const [a, b] = [JSON.stringify(was[key]), JSON.stringify(is[key])];
+    return a === b ? [] : [`${key} ${a}, here ${b}`];
+  });
+  if (differences.length === 0) return;
   throw new CheckpointError(
-    `${path} belongs to a run with another ${what} (${got}, this one has ${want}). ` +
-      "Use the same options, or start anew without --resume.",
+    `it is of another run (${differences.join("; ")}): use the same options`,
   );
 }
 
@@ -112,12 +121,13 @@ interface Extra {
   readonly history: RunHistory;
 }
 
-function extraOf(path: string, state: CheckpointState): Extra {
-  const extra = state.extra as unknown as Partial<Extra> | undefined;
-  if (!extra?.optimizer || !extra.history || typeof extra.deviceStep !== "number") {
-    throw new CheckpointError(
-      `${path} lacks the optimiser's state or the curves; it cannot be resumed`,
-    );
-  }
-  return extra as Extra;
+/** @throws {CheckpointError} something that a run needs is not there or not what it should be */
+function extraOf({ step, extra = {} }: CheckpointState): Extra {
+  const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra>;
+  const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
+    Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
+    Array.isArray(history?.losses) && history.losses.length === step &&
+    Array.isArray(history.evaluations);
+  if (whole) return { optimizer, deviceStep, history } as Extra;
+  throw new CheckpointError(`the optimiser's state or the curves of its ${step} steps are missing`);
 }

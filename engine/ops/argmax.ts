@@ -7,19 +7,18 @@ import { axisView } from "../../kernels/axis_view.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
 import { expectDType, expectShape, type Tensor } from "../tensor.ts";
-import { resolveAxis } from "./reduce.ts";
+import { resolveFilledAxis } from "./axes.ts";
 import { reducePasses } from "./reduce_passes.ts";
 
 /**
  * Index of the maximum along an axis, which is dropped; of equal maxima the first.
  * @param axis negative ones count from the end; default the last
  * @returns u32
- * @throws {ShapeError} when x has no such axis, or nothing along it
+ * @throws {ShapeError} when x has no such axis, or the axis is empty
  */
 export function argmax(x: Tensor, axis = -1): Tensor {
   expectDType("argmax: x", x, "f32");
-  const k = resolveAxis("argmax", x, axis);
-  if (x.shape[k] === 0) throw new ShapeError(`argmax(): ${x.describe()} has nothing along ${axis}`);
+  const k = resolveFilledAxis("argmax", x, axis);
   const y = x.device.empty(x.shape.filter((_, i) => i !== k), "u32", "argmax");
   if (y.size > 0) run(argmaxKernel(axisView(x.shape, k)), { x, y });
   return y;

@@ -16,32 +16,56 @@ import { broadcastMap, broadcastShapes, expectFewDims, unbroadcast } from "./bro
 type Operation = "add" | "sub" | "mul" | "div" | "maximum" | "minimum";
 type Saved = { a?: Tensor; b?: Tensor };
 
-/** a + b. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * a + b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function add(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("add", a, b);
 }
 
-/** a - b. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * a - b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function sub(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("sub", a, b);
 }
 
-/** a * b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * a * b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function mul(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("mul", a, b);
 }
 
-/** a / b. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * a / b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function div(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("div", a, b);
 }
 
-/** The larger of a and b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * The larger of a and b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function maximum(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("maximum", a, b);
 }
 
-/** The smaller of a and b, element by element. @throws {ShapeError} when the shapes do not broadcast */
+/**
+ * The smaller of a and b, element by element, with NumPy broadcasting; b may be a number.
+ * @throws {ShapeError} when the shapes do not broadcast
+ * @throws {DTypeError} when a or b is not f32
+ */
 export function minimum(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("minimum", a, b);
 }

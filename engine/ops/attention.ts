@@ -35,7 +35,7 @@ export interface AttentionOptions {
  * @param qkv [B, N, 3 D], packed as timm does: channels are [3, heads, D / heads], q before k before v
  * @param heads how many heads share the D channels
  * @returns [B, N, D]
- * @throws {ShapeError} when qkv is not [B, N, 3 D] or D is not a multiple of `heads`
+ * @throws {ShapeError} when qkv is not [B, N, 3 D], D is not a multiple of `heads` or the scale not a number
  */
 export function attention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
   expectDType("attention: qkv", qkv, "f32");
@@ -47,6 +47,7 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
   }
   const shape: AttentionShape = { batch, tokens, heads, headDim: width / 3 / heads };
   const scale = options.scale ?? 1 / Math.sqrt(shape.headDim);
+  if (!Number.isFinite(scale)) throw new ShapeError(`attention(): scale is ${scale}`);
   const { device } = qkv;
   const out = device.empty([batch, tokens, width / 3], "f32", "attention");
   const lse = device.empty([batch, heads, tokens], "f32", "attention logsumexp");

@@ -7,7 +7,7 @@ import { entmaxBackward, entmaxForward } from "../../kernels/entmax_workgroup.ts
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { expectDType, type Tensor } from "../tensor.ts";
-import { resolveAxis } from "./softmax.ts";
+import { resolveFilledAxis } from "./axes.ts";
 
 /**
  * The sparse softmax max((x - max x) / 2 - t, 0)^2 with the t that makes it sum to 1 (arXiv:1905.05702). Same shape.
@@ -16,7 +16,7 @@ import { resolveAxis } from "./softmax.ts";
  */
 export function entmax15(x: Tensor, axis = -1): Tensor {
   expectDType("entmax15: x", x, "f32");
-  const view = axisView(x.shape, resolveAxis("entmax15", x, axis));
+  const view = axisView(x.shape, resolveFilledAxis("entmax15", x, axis));
   const y = x.device.empty(x.shape, "f32", "entmax15");
   if (x.size > 0) run(entmaxForward(view, x.device.target), { x, y });
   record("entmax15", {

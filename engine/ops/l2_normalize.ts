@@ -15,7 +15,7 @@ import { expectDType, type Tensor } from "../tensor.ts";
 /**
  * x / (|x| + eps) over the last axis. Same shape. The gradient is finite everywhere: at a zero row it is dOut / eps.
  * @param eps added to the norm, not under the root; 1e-6 as in MoE Jetpack
- * @throws {ShapeError} when x has no last axis or it is empty
+ * @throws {ShapeError} when x has no last axis or it is empty, or eps is negative
  */
 export function l2Normalize(x: Tensor, eps = 1e-6): Tensor {
   expectDType("l2Normalize: x", x, "f32");
@@ -25,6 +25,7 @@ export function l2Normalize(x: Tensor, eps = 1e-6): Tensor {
       `l2Normalize(): ${x.describe()} has no last axis of 1 or more to normalise over`,
     );
   }
+  if (!(eps >= 0)) throw new ShapeError(`l2Normalize(): eps is ${eps}, needs 0 or more`);
   const shape = { rows: x.size / n, n, eps };
   const variant = l2NormalizeVariant(shape, x.device.target);
   const y = x.device.empty(x.shape, "f32", "l2Normalize");

@@ -14,7 +14,7 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
  * (x - mean) / sqrt(variance + eps) over the last axis, then times `weight` plus `bias`. Same shape as x.
  * @param weight [n] and `bias` [n], where n is x's last dimension; each may be left out
  * @param eps added to the variance; PyTorch's default 1e-5, 1e-6 in the blocks of timm's ViT
- * @throws {ShapeError} when the last axis is missing or empty, or weight or bias do not fit it
+ * @throws {ShapeError} when the last axis is missing or empty, or weight or bias do not fit it, or eps is negative
  */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
   expectDType("layerNorm: x", x, "f32");
@@ -24,6 +24,7 @@ export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5)
       `layerNorm(): ${x.describe()} has no last axis of 1 or more to normalise over`,
     );
   }
+  if (!(eps >= 0)) throw new ShapeError(`layerNorm(): eps is ${eps}, needs 0 or more`);
   for (const [name, tensor] of Object.entries({ weight, bias })) {
     if (tensor === undefined) continue;
     expectDType(`layerNorm: ${name}`, tensor, "f32");

@@ -5,7 +5,7 @@
  *   dx = g W,  dW = g^T x,  db = sum of the rows of g.
  * @module
  */
-import type { Activation } from "../../kernels/activations.ts";
+import { type Activation, ACTIVATIONS } from "../../kernels/activations.ts";
 import { biasActivationBackward } from "../../kernels/bias_activation.ts";
 import { columnSum, columnSumStrip } from "../../kernels/column_sum.ts";
 import type { MatmulShape } from "../../kernels/matmul_shape.ts";
@@ -26,7 +26,7 @@ export interface LinearOptions {
  * f(x W^T + b) over the last axis: x [..., In] -> [..., Out].
  * @param weight [Out, In], as PyTorch stores it
  * @param bias [Out]
- * @throws {ShapeError} when x's last axis is not In, or weight or bias do not fit
+ * @throws {ShapeError} when x's last axis is not In, weight or bias do not fit, or there is no such activation
  */
 export function linear(
   x: Tensor,
@@ -69,6 +69,11 @@ export function biasedProduct(
   const { device } = x;
   if (shape.k === 0) {
     throw new ShapeError(`${name}: weight has shape [${weight.shape.join(", ")}], needs In > 0`);
+  }
+  if (!ACTIVATIONS.includes(activation)) {
+    throw new ShapeError(
+      `${name}: there is no activation ${activation}, needs ${ACTIVATIONS.join(", ")}`,
+    );
   }
   const y = device.empty(outShape, "f32", name);
   const biasShape = bias?.shape ?? [];

@@ -9,6 +9,7 @@
 import { record } from "../autograd.ts";
 import { ShapeError } from "../errors.ts";
 import { expectDType, sizeOf, Tensor } from "../tensor.ts";
+import { resolveAxes } from "./axes.ts";
 import { broadcastMap } from "./broadcast.ts";
 import { reducePasses } from "./reduce_passes.ts";
 
@@ -86,35 +87,4 @@ function reduction(
 
 function viewAs(x: Tensor, shape: readonly number[]): Tensor {
   return new Tensor(x.device, shape, x.dtype, x.storage);
-}
-
-/**
- * Axes as rising numbers in [0, rank); all of them when none are given.
- * @throws {ShapeError} naming the axis that x does not have, or has twice
- */
-export function resolveAxes(
-  name: string,
-  x: Tensor,
-  axes: number | readonly number[] | undefined,
-): number[] {
-  if (axes === undefined) return x.shape.map((_, k) => k);
-  const given = typeof axes === "number" ? [axes] : axes;
-  const resolved = given.map((axis) => resolveAxis(name, x, axis)).sort((a, b) => a - b);
-  resolved.forEach((axis, k) => {
-    if (axis === resolved[k - 1]) {
-      throw new ShapeError(`${name}(): axis ${axis} is given twice in [${given.join(", ")}]`);
-    }
-  });
-  return resolved;
-}
-
-/** An axis as a number in [0, rank); negative ones count from the end. @throws {ShapeError} when x has no such axis */
-export function resolveAxis(name: string, x: Tensor, axis: number): number {
-  const k = axis < 0 ? axis + x.rank : axis;
-  if (!Number.isInteger(axis) || k < 0 || k >= x.rank) {
-    throw new ShapeError(
-      `${name}(): axis ${axis} does not exist in ${x.describe()}, which has ${x.rank} dimensions`,
-    );
-  }
-  return k;
 }

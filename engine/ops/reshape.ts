@@ -4,16 +4,17 @@
  */
 import { record } from "../autograd.ts";
 import { ShapeError } from "../errors.ts";
-import { sizeOf, Tensor } from "../tensor.ts";
+import { expectTensor, sizeOf, Tensor } from "../tensor.ts";
 
 /**
  * Views a tensor under another shape with as many elements. One dimension may be -1: it is computed.
  * @throws {ShapeError} when the sizes differ
  */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  expectTensor("reshape: x", x);
   const known = sizeOf(shape.filter((d) => d !== -1));
   const dims = shape.map((d) => d === -1 ? x.size / known : d);
-  const fits = dims.every(Number.isInteger) && sizeOf(dims) === x.size;
+  const fits = dims.every((d) => Number.isInteger(d) && d >= 0) && sizeOf(dims) === x.size;
   if (shape.filter((d) => d === -1).length > 1 || !fits) {
     throw new ShapeError(
       `reshape(): ${x.describe()} has ${x.size} elements and cannot become [${shape.join(", ")}]`,

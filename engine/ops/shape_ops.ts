@@ -13,7 +13,8 @@ import { mergeDims, stridedMap } from "../../kernels/strided_map.ts";
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
-import { sameShape, sizeOf, Tensor } from "../tensor.ts";
+import { expectTensor, sameShape, sizeOf, Tensor } from "../tensor.ts";
+import { resolveAxis } from "./axes.ts";
 import {
   broadcastMap,
   broadcastShapes,
@@ -21,7 +22,6 @@ import {
   expectFewDims,
   unbroadcast,
 } from "./broadcast.ts";
-import { resolveAxis } from "./reduce.ts";
 
 /** The most dimensions a permutation may move after neighbours that stay together are merged. */
 const MAX_PERMUTED_DIMS = 5;
@@ -71,6 +71,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
  */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   if (tensors.length === 0) throw new ShapeError("concat(): needs at least one tensor, got none");
+  tensors.forEach((x, i) => expectTensor(`concat: tensor ${i}`, x));
   const first = tensors[0];
   const k = resolveAxis("concat", first, axis);
   for (const [i, x] of tensors.entries()) {
@@ -129,6 +130,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
  * @throws {ShapeError} when `order` does not name every axis once, or takes x apart into more than 5 dimensions
  */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
+  expectTensor("permute: x", x);
   const complete = order.length === x.rank &&
     x.shape.every((_, k) => order.includes(k));
   if (!complete) {
@@ -170,6 +172,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
  * @throws {ShapeError} when x does not stretch to the shape
  */
 export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {
+  expectTensor("broadcastTo: x", x);
   const whole = broadcastShapes("broadcastTo", x.shape, shape);
   if (!sameShape(whole, shape)) {
     throw new ShapeError(

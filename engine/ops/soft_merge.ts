@@ -113,7 +113,7 @@ export function dispatchMerge(
  * @param t1 temperature: a tensor of shape [] (may want a gradient) or a number
  * @param y outputs of the experts [E, B s, D]: row b s + j of expert e
  * @returns o [B, N, D]
- * @throws {ShapeError} when shapes do not fit or are empty
+ * @throws {ShapeError} when shapes do not fit or are empty, or there is no such kind
  */
 export function combineMerge(
   c: Tensor,
@@ -121,6 +121,9 @@ export function combineMerge(
   y: Tensor,
   { kind, noise }: CombineMergeOptions,
 ): Tensor {
+  if (kind !== "softmax" && kind !== "entmax15") {
+    throw new ShapeError(`combineMerge(): kind is ${kind}, needs softmax or entmax15`);
+  }
   expectDType("combineMerge: y", y, "f32");
   const [batch, tokens] = expectShape("combineMerge: c", c, ["B", "N", "S"]);
   const slots = checkScores("combineMerge", c, batch, tokens, noise);

@@ -6,8 +6,8 @@ import { axisView } from "../../kernels/axis_view.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax_workgroup.ts";
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
-import { ShapeError } from "../errors.ts";
 import { expectDType, type Tensor } from "../tensor.ts";
+import { resolveFilledAxis } from "./axes.ts";
 
 /**
  * exp(x) / sum(exp(x)) along an axis, safe from overflow. Same shape.
@@ -18,32 +18,18 @@ export function softmax(x: Tensor, axis = -1): Tensor {
   return alongAxis("softmax", x, axis, false);
 }
 
-/** The logarithm of softmax, computed without taking the logarithm of a small number. Same shape. */
+/**
+ * The logarithm of softmax, computed without taking the logarithm of a small number. Same shape.
+ * @param axis negative counts from the end; default the last
+ * @throws {ShapeError} when x has no such axis or the axis is empty
+ */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   return alongAxis("logSoftmax", x, axis, true);
 }
 
-/** Checks an axis that may be negative and returns it in [0, rank). @throws {ShapeError} */
-export function resolveAxis(name: string, x: Tensor, axis: number): number {
-  const resolved = axis < 0 ? axis + x.rank : axis;
-  if (!Number.isInteger(resolved) || resolved < 0 || resolved >= x.rank) {
-    throw new ShapeError(
-      `${name}(): axis ${axis} does not exist in ${x.describe()}; it must be an integer from ${-x
-        .rank} to ${x.rank - 1}`,
-    );
-  }
-  if (x.shape[resolved] === 0 && x.size === 0) {
-    const others = x.shape.filter((_, i) => i !== resolved);
-    if (!others.includes(0)) {
-      throw new ShapeError(`${name}(): axis ${axis} of ${x.describe()} is empty, needs 1 or more`);
-    }
-  }
-  return resolved;
-}
-
 function alongAxis(name: string, x: Tensor, axis: number, log: boolean): Tensor {
   expectDType(`${name}: x`, x, "f32");
-  const view = axisView(x.shape, resolveAxis(name, x, axis));
+  const view = axisView(x.shape, resolveFilledAxis(name, x, axis));
   const y = x.device.empty(x.shape, "f32", name);
   if (x.size > 0) run(softmaxForward(view, x.device.target, { log }), { x, y });
   record(name, {

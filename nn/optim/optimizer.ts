@@ -34,7 +34,7 @@ export interface ParameterGroup {
 
 /** Options of every optimiser. */
 export interface OptimizerOptions {
-  /** Rate. */
+  /** Learning rate. */
   lr: number;
   /** Weight decay of groups that name none. */
   weightDecay?: number;
@@ -186,8 +186,15 @@ export abstract class Optimizer {
    * Scales all gradients of the coming step so that their norm is at most `maxNorm`. Nothing is read back: the
    * coefficient min(1, maxNorm / (norm + 1e-6)) stays on the GPU, where the step's kernel applies it.
    * @returns the norm before, a scalar that belongs to the current scope
+   * @throws {ShapeError} when `maxNorm` is negative or not a number
+   * @throws {ScopeError} when a parameter was moved or freed since the optimiser was made
    */
   clipGradNorm(maxNorm: number): Tensor {
+    if (!(maxNorm >= 0)) {
+      throw new ShapeError(
+        `${this.constructor.name}.clipGradNorm(): maxNorm is ${maxNorm}, needs 0 or more`,
+      );
+    }
     const gradients = this.#gatherGradients("clipGradNorm");
     this.device.write(this.#active, Float32Array.from(gradients, Number));
     const { windows } = this.#arenas.gradients;

@@ -3,6 +3,7 @@
  * @module
  */
 import { ShapeError } from "../../engine/errors.ts";
+import { checkAmount } from "../check.ts";
 
 /** The rate of a step. */
 export type Schedule = (step: number) => number;
@@ -21,15 +22,22 @@ export interface WarmupCosineOptions {
   endLr?: number;
 }
 
-/** The same rate at every step. */
+/** The same rate at every step. @throws {ShapeError} for a rate that is negative or not finite */
 export function constantSchedule(lr: number): Schedule {
+  checkAmount("constantSchedule()", "lr", lr);
   return () => lr;
 }
 
-/** Rises linearly to `lr`, then falls along half a cosine to `endLr` (arXiv:1608.03983 without restarts). */
+/**
+ * Rises linearly to `lr`, then falls along half a cosine to `endLr` (arXiv:1608.03983 without restarts).
+ * @throws {ShapeError} a rate is negative or not finite, or the warm-up does not end before the schedule
+ */
 export function warmupCosine(options: WarmupCosineOptions): Schedule {
   const { lr, steps, warmupSteps = 0, endLr = 0 } = options;
   const { startLr = lr / (warmupSteps + 1) } = options;
+  for (const [name, rate] of Object.entries({ lr, startLr, endLr })) {
+    checkAmount("warmupCosine()", name, rate);
+  }
   if (!(warmupSteps >= 0 && steps > warmupSteps)) {
     throw new ShapeError(
       `warmupCosine(): ${steps} steps in all, ${warmupSteps} of them warm-up; needs more in all`,
@@ -56,9 +64,15 @@ export interface StepDecayOptions {
   warmupFactor?: number;
 }
 
-/** Multiplied by a factor at each milestone, with a linear warm-up (MCGaze's schedule). */
+/**
+ * Multiplied by a factor at each milestone, with a linear warm-up (MCGaze's schedule).
+ * @throws {ShapeError} a rate, a factor or the warm-up is negative or not finite
+ */
 export function stepDecay(options: StepDecayOptions): Schedule {
   const { lr, milestones, factor = 0.1, warmupSteps = 0, warmupFactor = 0.001 } = options;
+  for (const [name, value] of Object.entries({ lr, factor, warmupSteps, warmupFactor })) {
+    checkAmount("stepDecay()", name, value);
+  }
   return (step) => {
     const passed = milestones.filter((milestone) => step >= milestone).length;
     const rate = lr * factor ** passed;

@@ -72,9 +72,10 @@ denoTest(
         "result.json",
       ]);
 
-      const stopped = await program("demo", [...SMALL, "--out", parts], "recycled ");
+      const stopped = await program("demo", [...SMALL, "--out", parts], " 2/4 ");
       assertEquals(stopped.code, 130, stopped.stderr);
-      assert(stopped.stderr.includes("can be resumed"), stopped.stderr);
+      assert(stopped.stderr.includes("--resume"), stopped.stderr);
+      assertEquals([...Deno.readDirSync(parts)].map((e) => e.name), ["recycled.run.safetensors"]);
       const resumed = await program("demo", [...SMALL, "--out", parts, "--resume"]);
       assertEquals(resumed.code, 0, resumed.stderr);
       assert(resumed.stderr.includes("going on after step"), resumed.stderr);
@@ -90,10 +91,18 @@ denoTest(
 denoTest("demo and pretrain name a wrong option, value or folder", async () => {
   const cases: [string, string[], number, string][] = [
     ["demo", ["--digit", "5"], 2, "--digit"],
-    ["demo", ["--digits", "many"], 2, "--digits takes a whole number from 10 to 50000, not many"],
+    ["demo", ["--digits", "many"], 2, `--digits takes a whole number from 10 to 50000, not "many"`],
+    ["demo", ["--digits", "70000"], 2, `not "70000"`],
+    ["demo", ["--seed", "-1"], 2, `--seed takes a whole number from 0 to 4294967295, not "-1"`],
+    ["demo", ["--seed="], 2, `not ""`],
+    ["demo", ["--seed", "1e3"], 2, `not "1e3"`],
+    ["demo", ["--seed"], 2, "--help lists the options"],
+    ["demo", ["digits"], 2, "'digits'"],
     ["demo", ["--method", "graph"], 2, "--method takes uniform or random"],
     ["demo", ["--data", "/nowhere"], 1, "/nowhere"],
-    ["demo", ["--out", "/proc/none"], 1, "/proc/none cannot be made"],
+    ["demo", ["--out", "/proc/none"], 1, "cannot write /proc/none/result.json"],
+    ["demo", ["--out", "README.md"], 1, "a part of the path is a file"],
+    ["pretrain", ["--out", "weights"], 1, "cannot write weights: it is a folder"],
     ["pretrain", ["--epochs", "0"], 2, "--epochs takes a whole number from 1"],
     ["pretrain", ["--data", "/nowhere"], 1, "/nowhere"],
   ];
@@ -101,6 +110,15 @@ denoTest("demo and pretrain name a wrong option, value or folder", async () => {
     const run = await program(name, args);
     assertEquals(run.code, code, `${args}: ${run.stderr}`);
     assert(run.stderr.includes(text), run.stderr);
-    assert(!run.stderr.includes("    at "), `a stack was printed: ${run.stderr}`);
+    assertEquals(run.stderr.trim().split("\n").length, 1, `more than one line: ${run.stderr}`);
+    assert(run.stderr.startsWith(`${name}: `), run.stderr);
+  }
+});
+
+denoTest("every program tells its options", async () => {
+  for (const name of ["demo", "pretrain", "golden", "setup", "doctor"]) {
+    const run = await program(name, ["--help"]);
+    assertEquals(run.code, 0, run.stderr);
+    assert(run.stdout.startsWith(`deno task ${name} `), run.stdout);
   }
 });

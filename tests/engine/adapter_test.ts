@@ -5,9 +5,13 @@ import {
   type AdapterNames,
   currentPlatform,
   isSoftwareAdapter,
+  limitsBelow,
+  NEEDED_LIMITS,
   type Platform,
 } from "../../engine/adapter.ts";
-import { assert, assertEquals, test } from "../harness.ts";
+import { LimitError } from "../../engine/errors.ts";
+import { requestDevice } from "../../engine/request_device.ts";
+import { assert, assertEquals, assertRejects, test } from "../harness.ts";
 
 /** As reported by Deno (numbers) and by browsers (words). */
 const SOFTWARE: readonly AdapterNames[] = [
@@ -60,4 +64,22 @@ test("help names what to install on each platform", () => {
 test("the platform is known without asking for a permission", () => {
   const platform = currentPlatform();
   assertEquals(platform === "browser", !("Deno" in globalThis));
+});
+
+test("requestDevice() refuses an adapter below the needs and names each limit", async () => {
+  const limits = { ...NEEDED_LIMITS, maxStorageBuffersPerShaderStage: 4, maxBufferSize: 1 };
+  const adapter = { info: { description: "small" }, limits, features: new Set() };
+  const error = await assertRejects(
+    () => requestDevice({ adapter: adapter as unknown as GPUAdapter }),
+    LimitError,
+    "small [hardware] is too small",
+  );
+  for (
+    const part of [
+      "maxStorageBuffersPerShaderStage is 4, 8 is needed",
+      "maxBufferSize is 1, 268435456 is needed",
+      "deno task doctor",
+    ]
+  ) assert(error.message.includes(part), error.message);
+  assertEquals(limitsBelow(NEEDED_LIMITS), []);
 });

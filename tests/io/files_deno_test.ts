@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, denoTest } from "../harness.ts";
 import {
+  checkWritable,
+  discardUnfinished,
   loadCheckpointFile,
   loadSafetensorsFile,
   openFileSource,
@@ -109,6 +111,39 @@ folderTest(
     await assertRejects(() => asCheckpoint, CheckpointError);
   },
 );
+
+folderTest(
+  "checkWritable() tells beforehand what writeFileAtomic() would, and leaves nothing",
+  async (folder) => {
+    await checkWritable(`${folder}/new/file`);
+    assertEquals(names(`${folder}/new`), []);
+    await writeFileAtomic(`${folder}/file`, "old");
+    await checkWritable(`${folder}/file`);
+    assertEquals(await Deno.readTextFile(`${folder}/file`), "old");
+    const cases: [string, string][] = [
+      [`${folder}/new`, "it is a folder"],
+      [`${folder}/file/below`, "a part of the path is a file"],
+      ["/proc/none/file", "/proc/none/file"],
+    ];
+    for (const [path, message] of cases) {
+      await assertRejects(() => checkWritable(path), DataError, message);
+    }
+    assertEquals(names(folder), ["file", "new"]);
+  },
+);
+
+folderTest("discardUnfinished() removes what a program that ends leaves", async (folder) => {
+  const path = `${folder}/file`;
+  await writeFileAtomic(path, "old");
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(100_000);
+    await Promise.resolve();
+    discardUnfinished();
+    assertEquals(names(folder), ["file"]);
+  }
+  await assertRejects(() => writeFileAtomic(path, chunks()), DataError, "there is no such file");
+  assertEquals(await Deno.readTextFile(path), "old");
+});
 
 folderTest(
   "writeFileAtomic() replaces the target of a symbolic link, not the link",

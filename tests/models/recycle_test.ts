@@ -133,6 +133,17 @@ test("recycle() starts a head for other classes anew", () => {
   }
 });
 
+test("recycle() starts a head for as many other classes anew where it is told to", () => {
+  const dense = denseWeights(), kept = dense.get("head.weight")!;
+  const { weights, report } = recycle(dense, MOE, { newHead: true });
+  const same = recycle(dense, MOE).weights;
+  assertEquals(same.get("head.weight")!.data, kept.data);
+  assertEquals(weights.get("head.weight")!.shape, kept.shape);
+  assert(weights.get("head.weight")!.data[0] !== kept.data[0], "head kept");
+  const heads = report.entries.filter(({ name }) => name.startsWith("head."));
+  assertEquals(heads.map(({ method }) => method), ["initialised", "initialised"]);
+});
+
 test("recycle() starts the norm of another pooling anew", () => {
   const dense = denseWeights({ ...VIT, globalPool: "token" });
   const { weights, report } = recycle(dense, MOE);

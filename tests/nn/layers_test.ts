@@ -205,7 +205,7 @@ gpuTest("Dropout and DropPath act in training only", async (device) => {
 test("layers refuse settings that make no layer", () => {
   assertThrows(() => new Attention(6, 4), ShapeError, "dim 6 is not divisible by 4 heads");
   assertThrows(() => new Attention(6, 2, { attnDrop: 2 }), ShapeError, "attnDrop");
-  assertThrows(() => new Dropout(-1), ShapeError, "p must be in [0, 1], got -1");
+  assertThrows(() => new Dropout(-1), ShapeError, "p is -1, needs a number in [0, 1]");
   assertThrows(() => new DropPath(NaN), ShapeError, "DropPath");
 });
 
