@@ -7,9 +7,9 @@ import type { WeightInit } from "../nn/init.ts";
 
 /** Settings of a `VisionTransformer`. Defaults are timm's. */
 export interface VitConfig {
-  /** Height and width of the images in pixels. Default 224. */
-  readonly imgSize: number;
-  /** Height and width of a patch in pixels; divides `imgSize`. Default 16. */
+  /** Side of the images in pixels, or height and width. Default 224. */
+  readonly imgSize: number | readonly [height: number, width: number];
+  /** Side of a patch in pixels; divides height and width of the images. Default 16. */
   readonly patchSize: number;
   /** Channels of the images. Default 3. */
   readonly inChans: number;
@@ -84,10 +84,11 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
     ...withoutUndefined(options),
     globalPool,
   };
-  const { imgSize, patchSize, embedDim, numHeads } = config;
+  const { patchSize, embedDim, numHeads } = config;
+  const [height, width] = imageSize(config);
+  for (const side of [height, width]) checkCount("VisionTransformer", "imgSize", side);
   for (
     const name of [
-      "imgSize",
       "patchSize",
       "inChans",
       "numClasses",
@@ -105,9 +106,10 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
       "dropPathRate",
     ] as const
   ) checkRate("VisionTransformer", name, config[name]);
-  if (imgSize % patchSize !== 0) {
+  const odd = [height, width].find((side) => side % patchSize !== 0);
+  if (odd !== undefined) {
     throw new ShapeError(
-      `VisionTransformer: imgSize ${imgSize} is not a multiple of patchSize ${patchSize}`,
+      `VisionTransformer: imgSize ${odd} is not a multiple of patchSize ${patchSize}`,
     );
   }
   if (embedDim % numHeads !== 0) {
@@ -134,9 +136,15 @@ export function prefixTokens(config: VitConfig): number {
   return config.classToken ? 1 : 0;
 }
 
+/** Height and width of the images in pixels. */
+export function imageSize({ imgSize }: Pick<VitConfig, "imgSize">): readonly [number, number] {
+  return typeof imgSize === "number" ? [imgSize, imgSize] : imgSize;
+}
+
 /** Patches of an image. */
 export function patchCount(config: VitConfig): number {
-  return (config.imgSize / config.patchSize) ** 2;
+  const [height, width] = imageSize(config);
+  return (height / config.patchSize) * (width / config.patchSize);
 }
 
 /**
