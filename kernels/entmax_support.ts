@@ -6,7 +6,7 @@
  *           to tokens   o_n = sum_s w_ns v_s          forward
  *           to slots    dv_s = sum_n w_ns do_n        backward by the slots
  *           scores      a_ns = <do_n, v_s>, only where d > 0;  dc_ns = d (a - sum(d a) / sum d) / T;
- *                       each token's sum dc c is left for the temperature (routing_weights.ts)
+ *                       each token's sum dc (c - one of its c) is left for the temperature (routing_weights.ts)
  *         In the full-size MoE Jetpack model 9 to 18 of a token's 294 weights are not zero, so nearly all of the dense
  *         products is multiplication by zero.
  * Shapes  c, noise, dc [B, N, S]; T []; stats [2, B N]; v, dv [E, B s, D]; o, do [B, N, D]; partials [B N].
@@ -238,13 +238,14 @@ fn main(${GROUP_ARGUMENTS}) {
     last++;
   }
   let mean = weighted / roots;
+  let middle = c[first + slot_of(u32(support[first].x), b)];
   var partial = 0.0;
   for (var k = first; k < last; k++) {
     let member = support[k];
     let i = first + slot_of(u32(member.x), b);
     let value = member.y * (dc[i] - mean) * warmth;
     dc[i] = value;
-    partial += value * c[i];
+    partial += value * (c[i] - middle);
   }
   partials[n] = partial;
 }`,

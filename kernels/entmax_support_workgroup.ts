@@ -161,11 +161,12 @@ fn main(${GROUP_ARGUMENTS}) {
   }
   sums = workgroup_sums(sums, t);
   let mean = sums.y / sums.x;
+  let middle = stats[n] * temperature[0];
   var partial = 0.0;
   for (var s = t; s < params.slots; s += WORKGROUP_SIZE) { // reads what this invocation wrote: no barrier needed
     let value = root(first + s, n, warmth) * (dc[first + s] - mean) * warmth;
     dc[first + s] = value;
-    partial += value * c[first + s];
+    partial += value * (c[first + s] - middle);
   }
   partial = workgroup_sums(vec2f(partial, 0.0), t).x;
   if (t == 0u) { partials[n] = partial; }

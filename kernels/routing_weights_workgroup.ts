@@ -131,6 +131,7 @@ fn main(${GROUP_ARGUMENTS}) {
   #else
   let mean = sums.y / sums.x;
   #endif
+  let middle = top * temperature[0];
   var partial = 0.0;
   for (var i = begin; i < end; i += step) { // reads what this invocation wrote: no barrier needed
     #if ${kind === "softmax"}
@@ -139,7 +140,7 @@ fn main(${GROUP_ARGUMENTS}) {
     let value = sqrt(weights[i]) * (g[i] - mean) * warmth;
     #endif
     dc[i] = value;
-    partial += value * c[i];
+    partial += value * (c[i] - middle);
   }
   partial = workgroup_sums(vec2f(partial, 0.0), t).x;
   if (t == 0u) { partials[row] = partial; }

@@ -23,6 +23,7 @@ import { PatchEmbed } from "../nn/patch_embed.ts";
 import {
   depthRate,
   hiddenDim,
+  imageSize,
   patchCount,
   prefixTokens,
   type VitConfig,
@@ -172,8 +173,8 @@ export class VisionTransformer extends Module {
 
   /** Images [B, C, H, W] -> tokens [B, N, D] after the last block and, where it comes before pooling, the norm. */
   forwardFeatures(images: Tensor, taps: VitTaps = {}): Tensor {
-    const { inChans, imgSize } = this.config;
-    expectShape("VisionTransformer: images", images, ["B", inChans, imgSize, imgSize]);
+    const [height, width] = imageSize(this.config);
+    expectShape("VisionTransformer: images", images, ["B", this.config.inChans, height, width]);
     let x = this.#embed(images);
     for (const block of this.blocks) x = block.forward(x, taps);
     return this.config.fcNorm ? x : this.norm.forward(x);

@@ -8,9 +8,9 @@ import type { WeightInit } from "../nn/init.ts";
 
 /** Settings of a `VisionTransformer`. Defaults are timm's. */
 export interface VitConfig {
-  /** Height and width of the images in pixels. Default 224. */
-  readonly imgSize: number;
-  /** Height and width of a patch in pixels; divides `imgSize`. Default 16. */
+  /** Side of the images in pixels, or height and width. Default 224. */
+  readonly imgSize: number | readonly [height: number, width: number];
+  /** Side of a patch in pixels; divides height and width of the images. Default 16. */
   readonly patchSize: number;
   /** Channels of the images. Default 3. */
   readonly inChans: number;
@@ -91,10 +91,11 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
     ...withoutUndefined(options),
     globalPool,
   };
-  const { imgSize, patchSize, embedDim, numHeads } = config;
+  const { patchSize, embedDim, numHeads } = config;
+  const [height, width] = imageSize(config);
+  for (const side of [height, width]) checkCount("VisionTransformer", "imgSize", side);
   for (
     const name of [
-      "imgSize",
       "patchSize",
       "inChans",
       "numClasses",
@@ -114,9 +115,10 @@ export function vitConfig(options: VitOptions = {}): VitConfig {
   ) checkRate("VisionTransformer", name, config[name]);
   checkCount("VisionTransformer", "hidden neurons of an MLP", hiddenDim(config));
   checkAmount("VisionTransformer", "normEps", config.normEps);
-  if (imgSize % patchSize !== 0) {
+  const odd = [height, width].find((side) => side % patchSize !== 0);
+  if (odd !== undefined) {
     throw new ShapeError(
-      `VisionTransformer: imgSize ${imgSize} is not a multiple of patchSize ${patchSize}`,
+      `VisionTransformer: imgSize ${odd} is not a multiple of patchSize ${patchSize}`,
     );
   }
   if (embedDim % numHeads !== 0) {
@@ -153,9 +155,15 @@ export function hiddenDim({ embedDim, mlpRatio }: VitConfig): number {
   return Math.trunc(embedDim * mlpRatio);
 }
 
+/** Height and width of the images in pixels. */
+export function imageSize({ imgSize }: Pick<VitConfig, "imgSize">): readonly [number, number] {
+  return typeof imgSize === "number" ? [imgSize, imgSize] : imgSize;
+}
+
 /** Patches of an image. */
 export function patchCount(config: VitConfig): number {
-  return (config.imgSize / config.patchSize) ** 2;
+  const [height, width] = imageSize(config);
+  return (height / config.patchSize) * (width / config.patchSize);
 }
 
 /**

@@ -32,7 +32,7 @@ function format(x: number): string {
 
 /** Compares all outputs and gradients of a case. Those that were not computed count as failures. */
 export function compareCase(golden: GoldenCase, results: Results): Verdict {
-  let maxAbs = NaN, maxRel = NaN;
+  let maxAbs = NaN, maxRel = NaN, compared = 0;
   const failures: string[] = [];
   // NaN stands for "nothing yet"; Math.max would keep it.
   const larger = (found: number, before: number) => found <= before ? before : found;
@@ -44,11 +44,12 @@ export function compareCase(golden: GoldenCase, results: Results): Verdict {
       continue;
     }
     const found = compareTensor(golden, tensor, got);
+    compared += found.compared;
     maxAbs = larger(found.maxAbs, maxAbs);
     maxRel = larger(found.maxRel, maxRel);
     if (found.what !== undefined) failures.push(`${tensor.name}: ${found.what}`);
   }
-  if (failures.length === 0 && Number.isNaN(maxAbs)) failures.push("nothing to compare");
+  if (failures.length === 0 && compared === 0) failures.push("nothing to compare");
   const { name } = golden;
   if (failures.length === 0) return { name, ok: true, maxAbs, maxRel };
   const more = failures.length > 1 ? `; and ${failures.length - 1} more tensors` : "";
@@ -56,6 +57,8 @@ export function compareCase(golden: GoldenCase, results: Results): Verdict {
 }
 
 interface TensorVerdict {
+  /** How many values a mask left to compare. */
+  compared: number;
   maxAbs: number;
   maxRel: number;
   what?: string;
@@ -68,13 +71,19 @@ function compareTensor(
 ): TensorVerdict {
   const want = golden.values(name);
   if (got.length !== want.length) {
-    return { maxAbs: NaN, maxRel: NaN, what: `${got.length} values, want ${want.length}` };
+    return {
+      compared: 0,
+      maxAbs: NaN,
+      maxRel: NaN,
+      what: `${got.length} values, want ${want.length}`,
+    };
   }
   const maskName = `mask.${name.slice(name.indexOf(".") + 1)}`;
   const mask = golden.has(maskName) ? golden.ints(maskName) : undefined;
-  let maxAbs = 0, largest = 0, off = 0, worst = -1, worstExcess = 0;
+  let compared = 0, maxAbs = 0, largest = 0, off = 0, worst = -1, worstExcess = 0;
   for (let i = 0; i < want.length; i++) {
     if (mask !== undefined && mask[i] === 0) continue;
+    compared++;
     const difference = distance(got[i], want[i]);
     if (difference > maxAbs) maxAbs = difference;
     if (Number.isFinite(want[i])) largest = Math.max(largest, Math.abs(want[i]));
@@ -85,10 +94,10 @@ function compareTensor(
     if (worst < 0 || excess > worstExcess) [worst, worstExcess] = [i, excess];
   }
   const maxRel = maxAbs === 0 ? 0 : maxAbs / largest;
-  if (off === 0) return { maxAbs, maxRel };
+  if (off === 0) return { compared, maxAbs, maxRel };
   const what = `${off} of ${want.length} off by more than ${tolAbs} + ${tolRel} |want|; ` +
     `worst at ${worst}: got ${got[worst]}, want ${want[worst]}`;
-  return { maxAbs, maxRel, what };
+  return { compared, maxAbs, maxRel, what };
 }
 
 /** |got - want|, where NaN agrees with NaN, an infinity with itself, and neither with anything else. */

@@ -27,12 +27,16 @@ export interface CaseEntry {
   readonly kind: string;
   /** The safetensors file, relative to the folder. */
   readonly file: string;
+  /** In words. */
+  readonly what: string;
   /** Settings of the layer or model, in Python's spelling. */
   readonly config: JsonObject;
   /** Names and lists that are no tensors. */
   readonly data: JsonObject;
   /** What its file holds. */
   readonly tensors: readonly TensorEntry[];
+  /** Why the entry cannot be read, where it cannot: the case fails, the others are run. */
+  readonly fault?: DataError;
 }
 
 /** What a golden folder promises. */
@@ -42,8 +46,8 @@ export interface Manifest {
 }
 
 /**
- * Reads a manifest.
- * @throws {DataError} it is no JSON or lacks what a case needs; names the case and field
+ * Reads a manifest. A case that lacks what it needs keeps its name and gets a `fault` that names case and field.
+ * @throws {DataError} it is no JSON, or has no list of cases
  */
 export function parseManifest(text: string): Manifest {
   let json: JsonValue;
@@ -55,13 +59,25 @@ export function parseManifest(text: string): Manifest {
   if (!isJsonObject(json) || !Array.isArray(json.cases)) {
     throw new DataError("manifest.json needs a list named cases");
   }
-  return { cases: json.cases.map(parseCase) };
+  return {
+    cases: json.cases.map((entry, i) => {
+      try {
+        return parseCase(entry, i);
+      } catch (fault) {
+        if (!(fault instanceof DataError)) throw fault;
+        const name = isJsonObject(entry) && typeof entry.name === "string" ? entry.name : "";
+        const empty = { kind: "", file: "", what: "", config: {}, data: {}, tensors: [] };
+        return { name: name || `case_${i}`, ...empty, fault };
+      }
+    }),
+  };
 }
 
+/** @throws {DataError} names the case and field */
 function parseCase(json: JsonValue, i: number): CaseEntry {
   if (!isJsonObject(json)) throw new DataError(`manifest.json: case ${i} is not an object`);
   const name = text(json.name, `case ${i}: name`);
-  const { config = {}, data = {}, tensors } = json;
+  const { config = {}, data = {}, tensors, what } = json;
   if (!isJsonObject(config) || !isJsonObject(data) || !Array.isArray(tensors)) {
     throw new DataError(`${name}: config and data must be objects, tensors a list`);
   }
@@ -69,6 +85,7 @@ function parseCase(json: JsonValue, i: number): CaseEntry {
     name,
     kind: /^[a-z]+_\d+/.exec(name)?.[0] ?? name,
     file: text(json.file, `${name}: file`),
+    what: typeof what === "string" ? what : "",
     config,
     data,
     tensors: tensors.map((tensor) => parseTensor(tensor, name)),

@@ -9,10 +9,14 @@ import { VisionTransformer } from "../models/vit.ts";
 import type { StateDict } from "../nn/state_dict.ts";
 import type { CaseConfig, GoldenCase } from "./case.ts";
 
-/** Reads the settings of a model: those of its options that a case names, in Python's spelling. */
+/**
+ * Reads the settings of a model: those of its options that a case names, in Python's spelling. As everywhere in timm,
+ * None is the default. First weights do not matter where all are given.
+ */
 export function modelOptions(config: CaseConfig): MoeVitOptions {
-  const known = Object.keys(moeVitConfig());
+  const known = Object.keys(moeVitConfig()).filter((key) => key !== "weightInit");
   const named = Object.entries(config.json)
+    .filter(([, value]) => value !== null)
     .map(([key, value]) => [key.replace(/_(\w)/g, (_, c: string) => c.toUpperCase()), value])
     .filter(([key]) => known.includes(String(key)));
   // Unlike ours, the authors' model has one path unless told otherwise.

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Device } from "../engine/device.ts";
+import { DataError, ShapeError } from "../engine/errors.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { add, mul, sum } from "../engine/ops/mod.ts";
 import type { GoldenCase, Results } from "./case.ts";
@@ -11,13 +12,34 @@ import type { GoldenCase, Results } from "./case.ts";
 export type Named = Readonly<Record<string, Tensor>>;
 
 /**
+ * One of them.
+ * @throws {DataError} there is none of this name
+ */
+export function pick(named: Named, name: string): Tensor {
+  const tensor: Tensor | undefined = named[name];
+  if (tensor === undefined) throw new DataError(`there is no ${name}`);
+  return tensor;
+}
+
+/**
  * The scalar loss of a case without a stored loss function: the sum over all outputs with a probe of sum(output * probe).
  */
 export function probeLoss(golden: GoldenCase, device: Device, outputs: Named): Tensor {
   const terms = golden.namesUnder("probe.").map((name) =>
-    sum(mul(outputs[name], golden.upload(device, `probe.${name}`)))
+    sum(mul(pick(outputs, name), golden.upload(device, `probe.${name}`)))
   );
   return terms.reduce((a, b) => add(a, b));
+}
+
+/** @throws {ShapeError} an output has another shape than the stored one */
+function checkShapes(golden: GoldenCase, outputs: Named): void {
+  for (const [name, { shape }] of Object.entries(outputs)) {
+    if (!golden.has(`output.${name}`)) continue;
+    const want = golden.shape(`output.${name}`);
+    if (shape.join() !== want.join()) {
+      throw new ShapeError(`output.${name} has shape [${shape}], want [${want}]`);
+    }
+  }
 }
 
 /**
@@ -32,6 +54,7 @@ export async function runDifferentiated(
 ): Promise<Results> {
   const reads = await device.step(() => {
     const { outputs, loss: ownLoss, leaves } = run();
+    checkShapes(golden, outputs);
     const hasProbes = golden.namesUnder("probe.").length > 0;
     const loss = ownLoss ?? (hasProbes ? probeLoss(golden, device, outputs) : undefined);
     if (loss !== undefined && golden.namesUnder("grad.").length > 0) loss.backward();

@@ -143,7 +143,7 @@ const weightsBackward = {
       for (let k = 0; k < view.n; k++) {
         weights[at(k)] = softmax ? share(k) : share(k) ** 2;
         dc[at(k)] = share(k) * (g[at(k)] - mean) / temperature[0];
-        partials[row] += dc[at(k)] * c[at(k)];
+        partials[row] += dc[at(k)] * (c[at(k)] - top * temperature[0]);
       }
       row++;
     });

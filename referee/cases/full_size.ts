@@ -7,7 +7,7 @@ import type { Device } from "../../engine/device.ts";
 import { DataError } from "../../engine/errors.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { MoeVitOptions } from "../../models/moe_vit_config.ts";
-import type { VitConfig } from "../../models/vit_config.ts";
+import { imageSize, type VitConfig } from "../../models/vit_config.ts";
 import type { GoldenCase, Results } from "../case.ts";
 import { deterministicFill } from "../fill.ts";
 import { buildModel, modelOptions } from "../model.ts";
@@ -49,9 +49,9 @@ export async function fullSizeCase(golden: GoldenCase, device: Device): Promise<
 }
 
 /** The shape of the image, which the settings give in words; one image of the model's size otherwise. */
-function imageShape(golden: GoldenCase, { inChans, imgSize }: VitConfig): number[] {
+function imageShape(golden: GoldenCase, config: VitConfig): number[] {
   const words = /\[(\d+(?:, *\d+)*)\]/.exec(golden.config.text("input", ""));
-  return words ? words[1].split(",").map(Number) : [1, inChans, imgSize, imgSize];
+  return words ? words[1].split(",").map(Number) : [1, config.inChans, ...imageSize(config)];
 }
 
 /** The state dict's names and shapes. */
@@ -75,6 +75,7 @@ function sizesOf(
   const classToken = shapes.has("cls_token");
   const patches = shape("pos_embed")[1] - (classToken ? 1 : 0);
   const blocks = [...shapes.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]);
+  const dense = [...shapes].find(([name]) => name.endsWith(".mlp.fc1.weight"))?.[1];
   return {
     embedDim,
     inChans,
@@ -84,7 +85,10 @@ function sizesOf(
     depth: new Set(blocks.filter((block) => block !== undefined)).size,
     numHeads: embedDim / HEAD_DIM,
     numClasses: shape("head.weight")[0],
+    mlpRatio: dense === undefined ? undefined : (dense[0] + 0.5) / embedDim, // rounded down later
     qkvBias: shapes.has("blocks.0.attn.qkv.bias"),
+    fcNorm: shapes.has("fc_norm.weight"),
+    initValues: shapes.has("blocks.0.ls1.gamma") ? 1 : null,
   };
 }
 

@@ -41,7 +41,7 @@ export function softMoeCase(golden: GoldenCase, device: Device): Promise<Results
     hidden: Math.trunc(4 * config.number("compress_ratio", 1) * dim),
     layerScale: config.flag("layer_scale", false),
   });
-  return layerCase(golden, device, layer, (x) => layer.forward(x));
+  return layerCase(golden, device, layer, (x) => asAuthors(layer.forward(x)));
 }
 
 /** Kind 5. */
@@ -57,7 +57,15 @@ export function spheroMoeCase(golden: GoldenCase, device: Device): Promise<Resul
     univHidden: Math.trunc(4 * config.number("univ_factor", 1 / 4) * compress * dim),
     heads: config.flag("multi_head", false) ? config.number("num_heads", 3) : 1,
   });
-  return layerCase(golden, device, layer, (x) => layer.forward(x));
+  return layerCase(golden, device, layer, (x) => asAuthors(layer.forward(x)));
+}
+
+/** Gives a map the height that the authors' layers do: the whole part of sqrt(tokens). Ours keep the input's. */
+function asAuthors(y: Tensor): Tensor {
+  if (y.rank !== 4) return y;
+  const [batch, height, width, dim] = y.shape, tokens = height * width;
+  const theirs = Math.trunc(Math.sqrt(tokens));
+  return reshape(y, [batch, theirs, tokens / theirs, dim]);
 }
 
 /** Settings that both MoE layers share. */

@@ -7,18 +7,14 @@ import { crossEntropy } from "../../engine/ops/mod.ts";
 import type { Tensor } from "../../engine/tensor.ts";
 import type { GoldenCase, Results } from "../case.ts";
 import { placedModel } from "../model.ts";
+import { labelSmoothing } from "./losses.ts";
 import { runDifferentiated } from "../results.ts";
-
-/** The label smoothing of a kind of case whose settings do not give one. */
-const LABEL_SMOOTHING: Readonly<Record<string, number>> = { moe_06: 0, moe_07: 0.1 };
 
 /** Runs a case of kind 6 or 7. */
 export async function modelCase(golden: GoldenCase, device: Device): Promise<Results> {
   const model = (await placedModel(golden, golden.config, device)).eval();
-  const labelSmoothing = golden.config.number(
-    "label_smoothing",
-    LABEL_SMOOTHING[golden.entry.kind] ?? 0,
-  );
+  // Kind 7 trains as the authors do, where nothing else is said.
+  const smoothing = labelSmoothing(golden, golden.entry.kind === "moe_07" ? 0.1 : 0);
   try {
     return await runDifferentiated(golden, device, () => {
       const image = golden.upload(device, "input.image");
@@ -27,7 +23,7 @@ export async function modelCase(golden: GoldenCase, device: Device): Promise<Res
         onBlock: (tokens, block) => outputs[`block${block}`] = tokens,
       });
       const label = golden.upload(device, "input.label");
-      const loss = crossEntropy(outputs.logits, label, { labelSmoothing });
+      const loss = crossEntropy(outputs.logits, label, { labelSmoothing: smoothing });
       const parameters = model.namedParameters().map(([name, p]) => [`param.${name}`, p]);
       return { outputs, loss, leaves: { "input.image": image, ...Object.fromEntries(parameters) } };
     });

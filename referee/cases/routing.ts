@@ -5,7 +5,7 @@
 import type { Device } from "../../engine/device.ts";
 import { cosineScores, div, l2Normalize, reshape, sphereQueries } from "../../engine/ops/mod.ts";
 import { type GoldenCase, NotUnderstoodError, type Results } from "../case.ts";
-import { runDifferentiated, uploadAll } from "../results.ts";
+import { pick, runDifferentiated, uploadAll } from "../results.ts";
 
 /** Runs a case of kind 1. */
 export function routingCase(golden: GoldenCase, device: Device): Promise<Results> {
@@ -18,11 +18,11 @@ export function routingCase(golden: GoldenCase, device: Device): Promise<Results
       ...uploadAll(golden, device, "input."),
       ...uploadAll(golden, device, "param."),
     };
-    const x = leaves["input.x"];
-    const [experts, slots, dim] = leaves["param.phi"].shape;
+    const x = pick(leaves, "input.x"), phi = pick(leaves, "param.phi");
+    const [experts, slots, dim] = phi.shape;
     const [batch, tokens] = x.shape;
     const query = sphereQueries(
-      leaves["param.phi"],
+      phi,
       leaves["param.slot_norm.weight"],
       leaves["param.slot_norm.bias"],
       normEps,
@@ -33,8 +33,8 @@ export function routingCase(golden: GoldenCase, device: Device): Promise<Results
       key: l2Normalize(x),
       query,
       logits,
-      dispatch_logits: div(logits, leaves["param.scales.0"]),
-      combine_logits: div(logits, leaves["param.scales.1"]),
+      dispatch_logits: div(logits, pick(leaves, "param.scales.0")),
+      combine_logits: div(logits, pick(leaves, "param.scales.1")),
     };
     return { outputs, leaves };
   });

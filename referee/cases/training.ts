@@ -14,8 +14,9 @@ import {
 import type { VisionTransformer } from "../../models/vit.ts";
 import { AdamW } from "../../nn/optim/adamw.ts";
 import { parameterGroups } from "../../nn/optim/param_groups.ts";
-import type { CaseConfig, GoldenCase, Results } from "../case.ts";
+import { type CaseConfig, type GoldenCase, NotUnderstoodError, type Results } from "../case.ts";
 import { buildModel, modelOptions, placedModel } from "../model.ts";
+import { labelSmoothing } from "./losses.ts";
 
 /** Runs a case of kind 9: training where it holds images, otherwise the settings alone. */
 export function trainingCase(golden: GoldenCase, device: Device): Promise<Results> | Results {
@@ -42,6 +43,8 @@ function settingsCase(golden: GoldenCase): Results {
 
 /** Trains on the stored batches; then, from the start, one step with the stored gradients alone. */
 async function stepsCase(golden: GoldenCase, device: Device): Promise<Results> {
+  const schedule = golden.config.text("lr_schedule", "constant");
+  if (schedule !== "constant") throw new NotUnderstoodError(`the schedule ${schedule}`);
   const results: Results = new Map();
   const finals = await trained(golden, device, async (model, optimizer) => {
     const losses: number[] = [], norms: number[] = [];
@@ -115,7 +118,7 @@ function lossOn(golden: GoldenCase, device: Device, model: VisionTransformer, i:
     return device.tensor(golden.values(name).subarray(i * size, (i + 1) * size), shape);
   };
   return crossEntropy(model.forward(batch("input.images")), batch("input.labels"), {
-    labelSmoothing: golden.config.number("label_smoothing", 0.1),
+    labelSmoothing: labelSmoothing(golden, 0.1),
   });
 }
 

@@ -35,10 +35,10 @@ const SHAPES: MergeShape[] = [
 ];
 
 /** Inputs and wanted results of one shape, with or without noise. */
-function wanted(shape: MergeShape, noisy: boolean) {
+function wanted(shape: MergeShape, noisy: boolean, t = 0.3) {
   const { tokenRows, slotRows, weights: size } = mergeSizes(shape);
   const view = { outer: shape.batch * shape.tokens, n: shape.slots, inner: 1 };
-  const c = testValues(size), t = 0.3, noise = noisy ? testValues(size, 4) : undefined;
+  const c = testValues(size), noise = noisy ? testValues(size, 4) : undefined;
   const v = testValues(slotRows, 2), dOut = testValues(tokenRows, 3);
   const { weights } = routingReference(view, "entmax15", c, t, noise);
   const { g } = dotsReference(shape, dOut, v);
@@ -133,6 +133,27 @@ gpuTest("entmax_support, a workgroup per row, agrees with dense products", async
     }
   }
 });
+
+gpuTest(
+  "entmax_support: a low temperature's gradient is as exact as the scores",
+  async (device) => {
+    const shape = { batch: 2, tokens: 31, slots: 11, perExpert: 1, dim: 5 };
+    const { logits, view, v, dOut, dt, t } = wanted(shape, false, Math.fround(0.01));
+    const { stats } = await runKernel(
+      device,
+      routingPerInvocation(view, { kind: "entmax15", noise: false }, "one"),
+      logits,
+    );
+    const list = supportByToken(shape, false, false);
+    const { support } = await runKernel(device, list, { ...logits, stats });
+    const inputs = { ...logits, stats, support, dOut, v };
+    for (const kernel of [supportScores(shape), scoresPerWorkgroup(shape, false)]) {
+      const { partials } = await runKernel(device, kernel, inputs);
+      const got = -partials.reduce((a, b) => a + b, 0) / t;
+      assertClose([got], [dt], { atol: 0, rtol: 1e-5, name: kernel.program.variant });
+    }
+  },
+);
 
 test("the entmax combine is dense for few slots, else sparse by adapter class", () => {
   const software = { ...DEFAULT_TARGET, adapterClass: "software" as const };

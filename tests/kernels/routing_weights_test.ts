@@ -97,6 +97,31 @@ for (const kind of ["softmax", "entmax15"] as const) {
   );
 }
 
+gpuTest(
+  "the gradient of a low temperature does not drown in the scores' rounding",
+  async (device) => {
+    const view = { outer: 4, n: 11, inner: 6 }, size = 264, t = Math.fround(0.01);
+    const c = testValues(size), g = testValues(size, 2);
+    for (const kind of ["softmax", "entmax15"] as const) {
+      const { weights } = routingReference(view, kind, c, t);
+      const { dt } = routingBackwardReference(view, kind, c, t, weights, g);
+      const logits = { c, temperature: [t] }, options = { kind, noise: false };
+      const { stats } = await runKernel(device, routingPerInvocation(view, options, "one"), logits);
+      const kernels = [
+        routingBackwardPerInvocation(view, options, "one"),
+        routingBackwardPerWorkgroup(view, options),
+      ];
+      for (const kernel of kernels) {
+        const { partials } = await runKernel(device, kernel, { ...logits, stats, g });
+        const got = -partials.reduce((a, b) => a + b, 0) / t;
+        const name = `${kind} ${kernel.program.variant}`;
+        // exp(l - m) has the error of l = c / T; the scores' own rounding, divided by T^2, would show as 1e-4 and more
+        assertClose([got], [dt], { atol: 0, rtol: 1e-5, name });
+      }
+    }
+  },
+);
+
 test("routing_weights choose workgroups on GPUs for rows side by side only", () => {
   const software = { ...DEFAULT_TARGET, adapterClass: "software" as const };
   assertEquals(routingVariant({ outer: 3136, n: 294, inner: 1 }, DEFAULT_TARGET), "workgroup");

@@ -5,10 +5,11 @@
 import { ShapeError } from "../../engine/errors.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import type { Device } from "../../engine/device.ts";
+import type { Tensor } from "../../engine/tensor.ts";
 import { MOE_VIT_PRESETS, type MoeVitOptions } from "../../models/moe_vit_config.ts";
 import { VisionTransformerMoe } from "../../models/moe_vit.ts";
 import { VisionTransformer } from "../../models/vit.ts";
-import { VIT_PRESETS, vitConfig, type VitOptions } from "../../models/vit_config.ts";
+import { imageSize, VIT_PRESETS, vitConfig, type VitOptions } from "../../models/vit_config.ts";
 import { deterministicFill } from "../../referee/fill.ts";
 import {
   assert,
@@ -29,7 +30,6 @@ const BASE: MoeVitOptions = {
   numHeads: 3,
   numClasses: 5,
 };
-const IMAGE = [1, 2, 12, 12];
 
 /** Settings and the logits of a plain PyTorch model in float64, weights and image by `deterministicFill`. */
 const TORCH: readonly (readonly [string, MoeVitOptions, readonly number[]])[] = [
@@ -60,6 +60,13 @@ const TORCH: readonly (readonly [string, MoeVitOptions, readonly number[]])[] = 
     -0.762376,
     0.04475,
     -0.204463,
+  ]],
+  ["images that are not square", { globalPool: "token", imgSize: [8, 12] }, [
+    -0.332594,
+    -1.319499,
+    -1.442473,
+    0.847679,
+    -0.792281,
   ]],
   ["learned scales of the branches", { globalPool: "token", initValues: 1.0 }, [
     1.203191,
@@ -111,12 +118,14 @@ async function filled(options: MoeVitOptions, device: Device): Promise<VisionTra
   return await model.to(device);
 }
 
+/** An image of the model's size. */
+function image(model: VisionTransformer, device: Device): Tensor {
+  const shape = [1, 2, ...imageSize(model.config)];
+  return device.tensor(deterministicFill("input.image", shape), shape);
+}
+
 function logits(model: VisionTransformer, device: Device): Promise<ArrayLike<number>> {
-  return device.step(() =>
-    noGrad(() =>
-      model.forward(device.tensor(deterministicFill("input.image", IMAGE), IMAGE)).data()
-    )
-  );
+  return device.step(() => noGrad(() => model.forward(image(model, device)).data()));
 }
 
 for (const [name, options, want] of TORCH) {
@@ -172,6 +181,8 @@ test("the presets have the papers' sizes", () => {
 test("vitConfig() names a setting that makes no model", () => {
   const fails = (options: VitOptions, message: string) =>
     assertThrows(() => vitConfig(options), ShapeError, message);
+  fails({ imgSize: [32, 40] }, "imgSize 40 is not a multiple of patchSize 16");
+  fails({ imgSize: [32] as unknown as [number, number] }, "imgSize is undefined");
   fails({ imgSize: 30 }, "imgSize 30 is not a multiple of patchSize 16");
   fails({ embedDim: 10, numHeads: 3 }, "embedDim 10 is not divisible by numHeads 3");
   fails({ depth: 0 }, "depth is 0");
@@ -234,7 +245,7 @@ gpuTest("VisionTransformer hands out what it computes on its way", async (device
   const seen = await device.step(() =>
     noGrad(() => {
       const seen: string[] = [];
-      model.forward(device.tensor(deterministicFill("input.image", IMAGE), IMAGE), {
+      model.forward(image(model, device), {
         onBlock: (tokens, block) => seen.push(`block ${block} [${tokens.shape}]`),
         onHidden: (hidden, block) => seen.push(`hidden ${block} [${hidden.shape}]`),
       });

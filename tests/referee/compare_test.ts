@@ -4,7 +4,7 @@ import { writeSafetensors } from "../../io/safetensors_write.ts";
 import { GoldenCase } from "../../referee/case.ts";
 import { compareCase, formatVerdict } from "../../referee/compare.ts";
 import { matcher } from "../../referee/glob.ts";
-import { type CaseEntry, parseManifest } from "../../referee/manifest.ts";
+import { parseManifest } from "../../referee/manifest.ts";
 import { assert, assertEquals, assertRejects, assertThrows, test } from "../harness.ts";
 
 const TENSORS = {
@@ -87,6 +87,18 @@ test("compareCase() fails what was not computed, or has another size", async () 
   assertEquals(what, "output.y: 2 values, want 3");
 });
 
+test("compareCase() fails a case of which masks leave nothing", async () => {
+  const tensors = {
+    "output.y": { values: Float32Array.of(1), tol_abs: 0.01, tol_rel: 0 },
+    "mask.y": { values: Int32Array.of(0) },
+  };
+  const arrays = Object.entries(tensors).map(([n, { values }]) => [n, namedArray(values)] as const);
+  const [entry] = parseManifest(manifestText(tensors)).cases;
+  const golden = await GoldenCase.read(entry, writeSafetensors(new Map(arrays)));
+  const { ok, what } = compareCase(golden, new Map([["output.y", [1]]]));
+  assert(!ok && what === "nothing to compare", what);
+});
+
 test("GoldenCase.read() refuses a file that is not what the manifest says", async () => {
   const [entry] = parseManifest(manifestText(TENSORS)).cases;
   const only = (name: string, values: Float32Array | Int32Array) =>
@@ -118,14 +130,22 @@ test("parseManifest() refuses what is no manifest", () => {
     assertThrows(() => parseManifest(text), DataError, message);
   bad("{", "not JSON");
   bad("[]", "a list named cases");
-  bad('{"cases": [{}]}', "case 0: name");
-  const entry = (extra: object): CaseEntry | string =>
-    JSON.stringify({ cases: [{ name: "a", file: "b", tensors: [], ...extra }] });
-  bad(String(entry({ file: "" })), "a: file");
-  bad(String(entry({ tensors: [{ name: "x", dtype: "F16", shape: [] }] })), "x is F16");
-  bad(String(entry({ tensors: [{ name: "x", dtype: "F32", shape: [-1] }] })), "x has no shape");
+});
+
+test("parseManifest() notes the fault of a case and reads the others", () => {
+  const faulty = (extra: object, message: string) => {
+    const good = { name: "a", file: "b", tensors: [] };
+    const { cases } = parseManifest(JSON.stringify({ cases: [{ ...good, ...extra }, good] }));
+    assertEquals(cases.map(({ fault }) => fault !== undefined), [true, false]);
+    assert(cases[0].fault?.message.includes(message), String(cases[0].fault));
+    return cases[0].name;
+  };
+  assertEquals(faulty({ name: undefined }, "case 0: name"), "case_0");
+  assertEquals(faulty({ file: "" }, "a: file"), "a");
+  faulty({ tensors: [{ name: "x", dtype: "F16", shape: [] }] }, "x is F16");
+  faulty({ tensors: [{ name: "x", dtype: "F32", shape: [-1] }] }, "x has no shape");
   const tolerance = { name: "x", dtype: "F32", shape: [], tol_abs: -1 };
-  bad(String(entry({ tensors: [tolerance] })), "tol_abs of x is -1");
+  faulty({ tensors: [tolerance] }, "tol_abs of x is -1");
 });
 
 test("matcher() knows * and ? and lists, and takes all else literally", () => {
