@@ -3,6 +3,7 @@
  * `tests/run.ts` bundles it, loads it into a page and calls the registered tests one by one.
  *
  * - `test`: both runtimes. - `gpuTest`: both, with a GPU device. - `denoTest`: Deno only (files, subprocesses).
+ * - `chromeTest`: Chrome only (what its protocol can do to a page).
  *
  * A file named `*_deno_test.ts` is never bundled, so only there may `node:` modules be imported at the top.
  * @module
@@ -75,6 +76,26 @@ export function denoTest(
     sanitizeOps: !options.allowLeaks,
     sanitizeResources: !options.allowLeaks,
   });
+}
+
+/** What a `chromeTest` can have done to its browser. */
+export interface ChromeControl {
+  /** Kills the process that drives the GPU, as a crash of the driver would; Chrome starts another by itself. */
+  readonly crashGpuProcess: () => Promise<void>;
+}
+
+/** Under this name the runner puts `ChromeControl.crashGpuProcess` into each page. */
+export const CRASH_GPU_PROCESS = "wgradCrashGpuProcess";
+
+/** A test that runs in Chrome only, as it needs the browser's protocol; in Deno it does not exist. */
+export function chromeTest(
+  name: string,
+  fn: (chrome: ChromeControl) => Promise<void>,
+  options: TestOptions = {},
+): void {
+  if (inDeno) return;
+  const crashGpuProcess = (): Promise<void> => Reflect.get(globalThis, CRASH_GPU_PROCESS)();
+  browserTests.push({ name, fn: () => fn({ crashGpuProcess }), timeout: options.timeout });
 }
 
 /**
