@@ -15,9 +15,10 @@ import {
   rename,
   rm,
 } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { DataError } from "../engine/errors.ts";
 import { codeOf, fileError, type FileErrorClass } from "./file_error.ts";
+import { openTemporary, sweepTemporaries } from "./temporary_file.ts";
 
 /** The bytes of a file: at once, or in chunks that are fetched one by one. */
 export type FileChunks = Uint8Array | string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -34,7 +35,8 @@ export interface WriteFileOptions {
  * Writes a file in one step, making its folder where there is none. A symbolic link stays one: its target is replaced.
  *
  * An error of the chunks' source (a lost device, an interrupt) passes through as it is; the temporary file is removed
- * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind.
+ * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind, which the next
+ * write to that name removes.
  * @returns how many bytes were written
  * @throws {DataError} (or `errorClass`) the disk is full, the folder is not writable and the like; names path and cause
  */
@@ -50,28 +52,27 @@ export async function writeFileAtomic(
     });
   const target = await realpath(path).catch(() => path);
   await guard(mkdir(dirname(target), { recursive: true }));
-  const temporary = join(
-    dirname(target),
-    `${basename(target)}.${crypto.randomUUID().slice(0, 8)}.tmp`,
-  );
+  await sweepTemporaries(target);
+  const temporary = await guard(openTemporary(target));
   try {
-    const bytes = await writeNew(temporary, chunks, guard);
-    if (keepPrevious) await guard(keepAsPrevious(target, temporary));
-    await guard(rename(temporary, target));
+    const bytes = await writeAndClose(temporary.file, chunks, guard);
+    if (keepPrevious) await guard(keepAsPrevious(target, temporary.path));
+    await guard(rename(temporary.path, target));
     await syncFolder(dirname(target));
     return bytes;
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one that tells why
+    await rm(temporary.path, { force: true }).catch(() => {}); // the first error is the one that tells why
     throw error;
+  } finally {
+    temporary.release();
   }
 }
 
 /** Gives the errors of the file system their type and the path; those of the chunks' source stay as they are. */
 type Guard = <T>(work: Promise<T>) => Promise<T>;
 
-/** Writes a new file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
-async function writeNew(path: string, chunks: FileChunks, guard: Guard): Promise<number> {
-  const file = await guard(open(path, "wx"));
+/** Writes a file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
+async function writeAndClose(file: FileHandle, chunks: FileChunks, guard: Guard): Promise<number> {
   let bytes = 0;
   try {
     for await (const chunk of asChunks(chunks)) {
