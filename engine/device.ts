@@ -567,9 +567,15 @@ export class Device {
 
   // ---- figures and end
 
-  /** GPU memory now: what tensors hold (`live`), its peak, and what is reserved including the pool's free buffers. */
+  /**
+   * GPU memory now: what tensors hold (`live`), its peak, and what is reserved including the pool's free buffers. A
+   * device that is destroyed or lost holds none.
+   */
   get memory(): MemoryStats {
-    return this.#pool.stats;
+    const { stats } = this.#pool;
+    if (!this.#failures.lost) return stats;
+    const none = { liveBytes: 0, liveBuffers: 0, reservedBytes: 0, reservedBuffers: 0 };
+    return { ...stats, ...none };
   }
 
   /** Counters since the start; `readbacks` counts the reads that user code asked for, the engine makes none itself. */

@@ -17,9 +17,10 @@ import {
   stat,
 } from "node:fs/promises";
 import { rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { DataError } from "../engine/errors.ts";
 import { codeOf, fileError, type FileErrorClass } from "./file_error.ts";
+import { openTemporary, sweepTemporaries, type TemporaryFile } from "./temporary_file.ts";
 
 /** The bytes of a file: at once, or in chunks that are fetched one by one. */
 export type FileChunks = Uint8Array | string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -39,8 +40,8 @@ const unfinished = new Set<string>();
  * Writes a file in one step, making its folder where there is none. A symbolic link stays one: its target is replaced.
  *
  * An error of the chunks' source (a lost device, an interrupt) passes through as it is; the temporary file is removed
- * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind; a program that
- * ends at once by its own will calls `discardUnfinished` first.
+ * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind, which the next
+ * write to that name removes; a program that ends at once by its own will calls `discardUnfinished` first.
  * @returns how many bytes were written
  * @throws {DataError} (or `errorClass`) the disk is full, the folder is not writable and the like; names path and cause
  */
@@ -52,18 +53,17 @@ export async function writeFileAtomic(
   const { errorClass = DataError, keepPrevious = false } = options;
   const guard = guardFor(path, errorClass);
   const { target, temporary } = await placesOf(path, guard);
-  unfinished.add(temporary);
   try {
-    const bytes = await writeNew(temporary, chunks, guard);
-    if (keepPrevious) await guard(keepAsPrevious(target, temporary));
-    await guard(rename(temporary, target));
+    const bytes = await writeAndClose(temporary.file, chunks, guard);
+    if (keepPrevious) await guard(keepAsPrevious(target, temporary.path));
+    await guard(rename(temporary.path, target));
     await syncFolder(dirname(target));
     return bytes;
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one that tells why
+    await rm(temporary.path, { force: true }).catch(() => {}); // the first error is the one that tells why
     throw error;
   } finally {
-    unfinished.delete(temporary);
+    end(temporary);
   }
 }
 
@@ -75,15 +75,14 @@ export async function writeFileAtomic(
 export async function checkWritable(path: string): Promise<void> {
   const guard = guardFor(path, DataError);
   const { target, temporary } = await placesOf(path, guard);
+  try {
+    await writeAndClose(temporary.file, "", guard);
+  } finally {
+    await rm(temporary.path, { force: true }).catch(() => {});
+    end(temporary);
+  }
   if (await stat(target).then((info) => info.isDirectory(), () => false)) {
     throw new DataError(`cannot write ${path}: it is a folder; name a file`);
-  }
-  unfinished.add(temporary);
-  try {
-    await writeNew(temporary, "", guard);
-  } finally {
-    await rm(temporary, { force: true }).catch(() => {});
-    unfinished.delete(temporary);
   }
 }
 
@@ -104,20 +103,27 @@ function guardFor(path: string, errorClass: FileErrorClass): Guard {
     });
 }
 
-/** Where the bytes end up, and where they go first; the folder is made. */
+/** Where the bytes end up, and a new file that they go to first; the folder is made, and rid of what was left there. */
 async function placesOf(
   path: string,
   guard: Guard,
-): Promise<{ target: string; temporary: string }> {
+): Promise<{ target: string; temporary: TemporaryFile }> {
   const target = await realpath(path).catch(() => path);
   await guard(mkdir(dirname(target), { recursive: true }));
-  const unique = crypto.randomUUID().slice(0, 8);
-  return { target, temporary: join(dirname(target), `${basename(target)}.${unique}.tmp`) };
+  await sweepTemporaries(target);
+  const temporary = await guard(openTemporary(target));
+  unfinished.add(temporary.path);
+  return { target, temporary };
 }
 
-/** Writes a new file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
-async function writeNew(path: string, chunks: FileChunks, guard: Guard): Promise<number> {
-  const file = await guard(open(path, "wx"));
+/** The temporary file has another name or is gone. */
+function end(temporary: TemporaryFile): void {
+  temporary.release();
+  unfinished.delete(temporary.path);
+}
+
+/** Writes a file and has the system put it on the disk: renaming comes first otherwise, and a crash leaves zeros. */
+async function writeAndClose(file: FileHandle, chunks: FileChunks, guard: Guard): Promise<number> {
   let bytes = 0;
   try {
     for await (const chunk of asChunks(chunks)) {

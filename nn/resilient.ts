@@ -37,6 +37,11 @@ export interface ResilientOptions<P extends ResilientParts> {
   };
   /** Losses of the device without a new checkpoint in between after which the run gives up. Default 3. */
   mostLosses?: number;
+  /**
+   * Milliseconds to go on asking for a device after a loss. Default 180,000: Chrome gives a page none for two minutes
+   * after the second crash of its GPU process.
+   */
+  patience?: number;
   /** Told of each loss that is recovered from. */
   onLost?: (error: Error) => void;
 }
@@ -53,12 +58,15 @@ export interface ResilientResult<P extends ResilientParts> {
   readonly lost: number;
 }
 
-/** Milliseconds before the second try for a device, doubled at each further one: a crashed GPU process restarts. */
+/** Milliseconds between two tries for a device at first, doubled at each further one: a crashed GPU process restarts. */
 const PAUSE = 250;
+const LONGEST_PAUSE = 8000;
+const PATIENCE = 180_000;
 
 /**
  * Trains as `train` does, on a new device whenever one is lost. `onProgress` tells of repeated steps again.
  * @throws {DeviceLostError} the first of `mostLosses` losses in a row without progress
+ * @throws {AdapterUnavailableError} there was no device at the start, or none within `patience` after a loss
  * @throws {InterruptedError} and what else `train` throws; the device is destroyed then
  */
 export async function trainResilient<P extends ResilientParts>(
@@ -67,12 +75,12 @@ export async function trainResilient<P extends ResilientParts>(
   const { checkpoint, mostLosses = 3 } = options;
   const losses: number[] = [];
   let first: number | null = null; // the step that losses[0] belongs to
-  let streak: Error[] = [];
+  let streak: DeviceLostError[] = [];
   let lost = 0;
   while (true) {
     let device: Device | undefined;
     try {
-      device = await options.makeDevice();
+      device = await (streak.length === 0 ? options.makeDevice() : newDevice(options, streak));
       const parts = await options.build(device);
       const startStep = await checkpoint.load(parts);
       const from = first ??= startStep;
@@ -97,17 +105,40 @@ export async function trainResilient<P extends ResilientParts>(
       return { losses, device, parts, lost };
     } catch (error) {
       device?.destroy();
-      // The first device is the caller's business; later ones may take a moment to be had again.
-      const again = error instanceof DeviceLostError ||
-        (error instanceof AdapterUnavailableError && streak.length > 0);
-      if (!again) throw error;
+      if (!(error instanceof DeviceLostError)) throw error;
       streak.push(error);
       if (streak.length >= mostLosses) throw streak[0];
-      if (error instanceof DeviceLostError) lost++;
+      lost++;
       options.onLost?.(error);
-      if (streak.length > 1) {
-        await new Promise((resolve) => setTimeout(resolve, PAUSE * 2 ** (streak.length - 2)));
-      }
     }
   }
+}
+
+/** A device after `streak` losses in a row; asks again and again where there is none yet. */
+async function newDevice<P extends ResilientParts>(
+  { makeDevice, patience = PATIENCE }: ResilientOptions<P>,
+  streak: readonly DeviceLostError[],
+): Promise<Device> {
+  if (streak.length > 1) await sleep(PAUSE * 2 ** (streak.length - 2));
+  const end = performance.now() + patience;
+  for (let pause = PAUSE;; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      return await makeDevice();
+    } catch (error) {
+      if (!(error instanceof AdapterUnavailableError)) throw error;
+      if (performance.now() + pause > end) {
+        throw new AdapterUnavailableError(
+          `trainResilient(): no new device was to be had for ${patience / 1000} s. ${
+            streak.at(-1)!.message
+          } ${error.message}`,
+          { cause: error },
+        );
+      }
+    }
+    await sleep(pause);
+  }
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -3,6 +3,7 @@
  * `tests/run.ts` bundles it, loads it into a page and calls the registered tests one by one.
  *
  * - `test`: both runtimes. - `gpuTest`: both, with a GPU device. - `denoTest`: Deno only (files, subprocesses).
+ * - `chromeTest`: Chrome only (what its protocol can do to a page).
  *
  * A file named `*_deno_test.ts` is never bundled, so only there may `node:` modules be imported at the top.
  * @module
@@ -45,6 +46,14 @@ export interface BrowserTest {
 export const browserTests: BrowserTest[] = [];
 
 const inDeno = "Deno" in globalThis;
+
+// Asked for an adapter, Deno on Linux also loads OpenGL. `deno test` ends without waiting for the threads its tests ran
+// in, and the library of OpenGL then frees the memory of such a thread at the moment in which the thread does so itself:
+// about one process in a hundred ended with "double free or corruption" after its last test. Nothing is lost with it.
+if (inDeno && Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND")) {
+  Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
+}
+
 /** `deno task test:mutants` runs tests again and again, which `Deno.test` cannot: there they register as in a browser. */
 const listed = !inDeno || Reflect.get(globalThis, "wgradListTests") === true;
 const DEFAULT_TIMEOUT = 120;
@@ -75,6 +84,26 @@ export function denoTest(
     sanitizeOps: !options.allowLeaks,
     sanitizeResources: !options.allowLeaks,
   });
+}
+
+/** What a `chromeTest` can have done to its browser. */
+export interface ChromeControl {
+  /** Kills the process that drives the GPU, as a crash of the driver would; Chrome starts another by itself. */
+  readonly crashGpuProcess: () => Promise<void>;
+}
+
+/** Under this name the runner puts `ChromeControl.crashGpuProcess` into each page. */
+export const CRASH_GPU_PROCESS = "wgradCrashGpuProcess";
+
+/** A test that runs in Chrome only, as it needs the browser's protocol; in Deno it does not exist. */
+export function chromeTest(
+  name: string,
+  fn: (chrome: ChromeControl) => Promise<void>,
+  options: TestOptions = {},
+): void {
+  if (inDeno) return;
+  const crashGpuProcess = (): Promise<void> => Reflect.get(globalThis, CRASH_GPU_PROCESS)();
+  browserTests.push({ name, fn: () => fn({ crashGpuProcess }), timeout: options.timeout });
 }
 
 /**

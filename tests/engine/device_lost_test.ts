@@ -101,6 +101,8 @@ test("twenty devices, one after another", async () => {
   for (let i = 0; i < 20; i++) {
     const device = await requestDevice();
     assertEquals(await device.full([3], i).data(), new Float32Array(3).fill(i));
+    assert(device.memory.reservedBytes > 0);
     device.destroy();
+    assertEquals([device.memory.liveBytes, device.memory.reservedBuffers], [0, 0]);
   }
 });

@@ -161,9 +161,13 @@ folderTest(
   async (folder) => {
     const path = `${folder}/file`;
     const texts = Array.from({ length: 8 }, (_, i) => String(i).repeat(50_000));
-    await Promise.all(texts.map((text) => writeFileAtomic(path, text)));
-    assert(texts.includes(await Deno.readTextFile(path)));
-    assertEquals(names(folder), ["file"]);
+    for (const keepPrevious of [false, true]) {
+      await Promise.all(texts.map((text) => writeFileAtomic(path, text, { keepPrevious })));
+      for (const name of names(folder)) {
+        assert(texts.includes(await Deno.readTextFile(`${folder}/${name}`)), name);
+      }
+      assertEquals(names(folder), keepPrevious ? ["file", "file.prev"] : ["file"]);
+    }
   },
 );
 
@@ -261,7 +265,39 @@ folderTest("a killed writer leaves the old file whole", async (folder) => {
   assertEquals(names(folder).length, 3); // the script, the old file, and the half one under its temporary name
   await writeFileAtomic(path, "new");
   assertEquals(await Deno.readTextFile(path), "new");
+  assertEquals(names(folder), ["file", "script.ts"]);
 });
+
+folderTest(
+  "a write leaves the temporary files of living writers and other names",
+  async (folder) => {
+    const path = `${folder}/file`;
+    const others = ["file.12345678.temp", "file.1234567.tmp", "other.12345678.tmp", "12345678.tmp"];
+    for (const name of others) await Deno.writeTextFile(`${folder}/${name}`, "");
+    // Both of a writer that was killed while it kept the previous file.
+    for (const name of ["12345678.tmp", "12345678.tmp.prev", "87654321.tmp.prev"]) {
+      await Deno.writeTextFile(`${path}.${name}`, "");
+    }
+    const { promise: half, resolve: halfDone } = Promise.withResolvers<void>();
+    const { promise: goOn, resolve: go } = Promise.withResolvers<void>();
+    const slow = writeFileAtomic(
+      path,
+      (async function* () {
+        yield Uint8Array.of(1);
+        halfDone();
+        await goOn;
+        yield Uint8Array.of(2);
+      })(),
+    );
+    await half;
+    await writeFileAtomic(path, Uint8Array.of(3));
+    assertEquals(names(folder).length, others.length + 2, names(folder).join());
+    go();
+    await slow;
+    assertEquals(await Deno.readFile(path), Uint8Array.of(1, 2));
+    assertEquals(names(folder), [...others, "file"].sort());
+  },
+);
 
 folderTest("saveSafetensorsFile() and loadSafetensorsFile() are a round trip", async (folder) => {
   const path = `${folder}/w.safetensors`;

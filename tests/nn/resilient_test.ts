@@ -1,5 +1,6 @@
 /** Runs that lose their device, and runs that are interrupted: the losses are those of one that nothing happened to. */
 import {
+  AdapterUnavailableError,
   type Device,
   DeviceLostError,
   InterruptedError,
@@ -95,6 +96,29 @@ test("trainResilient() gives up with the first error after losses without progre
   assertEquals(devices, 3);
   assertEquals(seen.length, 2);
   assert(error === seen[0], "another error than the first");
+});
+
+test("trainResilient() waits for a device after a loss, but not at the start", async () => {
+  let asked = 0;
+  const refuse = new AdapterUnavailableError("there is none now");
+  const sometimes = (...tries: number[]) => () =>
+    tries.includes(++asked) ? Promise.reject(refuse) : requestDevice();
+  const loseFirst = (_: Device, number: number) => number === 0 ? { at: 4 } : {};
+  const { losses, lost } = await runWith(loseFirst, { makeDevice: sometimes(2) });
+  assertEquals([losses.length, lost, asked], [STEPS, 1, 3]);
+  asked = 0;
+  await assertRejects(
+    () => runWith(loseFirst, { makeDevice: sometimes(2, 3, 4), patience: 300 }),
+    AdapterUnavailableError,
+    "no new device was to be had for 0.3 s. The GPU device was lost (destroyed by destroy())",
+  );
+  assertEquals(asked, 3);
+  asked = 0;
+  await assertRejects(
+    () => runWith(loseFirst, { makeDevice: sometimes(1) }),
+    AdapterUnavailableError,
+  );
+  assertEquals(asked, 1);
 });
 
 test("losses with progress in between are counted anew", async () => {

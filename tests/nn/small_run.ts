@@ -54,6 +54,7 @@ function imageSet(): ImageSet {
 /** The run's parts, and what its checkpoint needs beside them. */
 export interface SmallRun extends ResilientParts {
   readonly net: Net;
+  readonly data: ImageSet;
   readonly loader: BatchLoader;
 }
 
@@ -64,7 +65,8 @@ export async function buildSmallRun(
 ): Promise<SmallRun> {
   device.seed = 5;
   const net = await new Net().to(device, { seed: 1 });
-  const loader = new BatchLoader(imageSet(), {
+  const data = imageSet();
+  const loader = new BatchLoader(data, {
     batchSize: 8,
     seed: 2,
     transform: randomShift(1, 0),
@@ -76,6 +78,7 @@ export async function buildSmallRun(
   }
   return {
     net,
+    data,
     loader,
     model: net,
     optimizer: new AdamW(net.namedParameters(), { lr: 1e-2, maxGradNorm: 5 }),

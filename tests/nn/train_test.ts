@@ -2,6 +2,7 @@
 import {
   type Device,
   InterruptedError,
+  type MemoryStats,
   NonFiniteError,
   ShapeError,
   type Tensor,
@@ -19,6 +20,7 @@ import {
 import { train, type TrainBatch, type TrainOptions } from "../../nn/train.ts";
 import { testValues } from "../gradcheck.ts";
 import { assert, assertClose, assertEquals, assertRejects, gpuTest } from "../harness.ts";
+import { buildSmallRun } from "./small_run.ts";
 
 class Net extends Module {
   readonly a = this.child("a", new Linear(5, 16));
@@ -195,3 +197,18 @@ gpuTest("live bytes and buffers are equal after step 10 and step 300", async (de
   await train(run);
   assertEquals(at.at(-1), at[0]);
 }, { device: { poison: true } });
+
+gpuTest("create, train, dispose, twenty times on one device: memory is flat", async (device) => {
+  const seen: MemoryStats[] = [];
+  for (let i = 0; i < 20; i++) {
+    const run = await buildSmallRun(device);
+    await train({ ...run, device, batches: run.batches(0) });
+    run.optimizer.dispose();
+    run.net.dispose();
+    await device.sync();
+    seen.push(device.memory);
+  }
+  // The first run fills the pool, and the random numbers' block stays.
+  for (const memory of seen.slice(1)) assertEquals(memory, seen[0]);
+  assertEquals(seen[0].liveBuffers, 1);
+}, { device: {} });

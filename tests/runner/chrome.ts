@@ -9,6 +9,7 @@ import { SourceMap } from "node:module";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import { type Bundle, bundle } from "../../cli/bundle.ts";
 import type { Chrome } from "../../cli/chrome.ts";
+import { CRASH_GPU_PROCESS } from "../harness.ts";
 import { type Counts, passesFilter, type RunnerOptions } from "./counts.ts";
 import type { PageResult, TestPage } from "./page.ts";
 import { serve } from "./server.ts";
@@ -27,6 +28,10 @@ export const CHROME_FLAGS: readonly string[] = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // Tests crash the GPU process. Else Chrome keeps WebGPU from a page for two minutes after the second crash, and from
+  // all pages after the third.
+  "--disable-domain-blocking-for-3d-apis",
+  "--disable-gpu-process-crash-limit",
 ];
 
 /** Milliseconds for what is not a test: starting, loading, closing. */
@@ -180,6 +185,8 @@ class Session {
       const kind = entry.type();
       if (kind === "error" || kind === "warn") console.log(`  [console ${kind}] ${entry.text()}`);
     });
+    const protocol = await this.#browser.target().createCDPSession();
+    await page.exposeFunction(CRASH_GPU_PROCESS, () => protocol.send("Browser.crashGpuProcess"));
     await page.goto(this.origin, { timeout: PATIENCE, waitUntil: "load" });
     return page;
   }
