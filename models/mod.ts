@@ -3,7 +3,13 @@
  * @module
  */
 export { Block, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
-export { VIT_PRESETS, type VitConfig, vitConfig, type VitOptions } from "./vit_config.ts";
+export {
+  imageSize,
+  VIT_PRESETS,
+  type VitConfig,
+  vitConfig,
+  type VitOptions,
+} from "./vit_config.ts";
 export { VisionTransformerMoe } from "./moe_vit.ts";
 export {
   expertCount,

@@ -11,7 +11,7 @@ import {
   noGrad,
   type Tensor,
 } from "../../engine/mod.ts";
-import type { VisionTransformer } from "../../models/mod.ts";
+import { imageSize, type VisionTransformer } from "../../models/mod.ts";
 import { AdamW, train, type TrainBatch, warmupCosine, withoutDecay } from "../../nn/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
 import { stopIfAsked } from "../interrupt.ts";
@@ -171,7 +171,8 @@ function expectFit({ config }: VisionTransformer, data: ImageSet): void {
       channels === 1 ? "" : "s"
     }, ${classes} classes`;
   const got = size(data.height, data.width, data.channels, data.classes);
-  const want = size(config.imgSize, config.imgSize, config.inChans, config.numClasses);
+  const [height, width] = imageSize(config);
+  const want = size(height, width, config.inChans, config.numClasses);
   if (got !== want) {
     throw new DataError(
       `the images have ${got}, the model takes ${want}; choose others with --data`,
