@@ -16,7 +16,14 @@
  * @module
  */
 import { type ArenaShape, BLOCK } from "./arena_layout.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -100,30 +107,15 @@ export function adamw(shape: ArenaShape, config: AdamWConfig): Kernel {
     workgroups: foldWorkgroups(ceilDiv(floats / 4, SIZE)),
     flops: 14 * floats,
     bytes: 28 * floats + 4 * floats / BLOCK + 16 * spans,
+    reference: (inputs) => adamwReference(inputs, config),
   };
 }
 
-/** The arrays of the plain loop. */
-export interface AdamWArrays {
-  /** Parameters, [floats]. */
-  p: ArrayLike<number>;
-  /** First moment, [floats]. */
-  m: ArrayLike<number>;
-  /** Second moment, [floats]. */
-  v: ArrayLike<number>;
-  /** Gradients, [floats]. */
-  g: ArrayLike<number>;
-  /** Span of each block, [floats / 64]. */
-  blocks: ArrayLike<number>;
-  /** Four numbers a span, [spans, 4]; see the head of this file. */
-  spans: ArrayLike<number>;
-}
-
-/** The plain loop, in double precision. */
+/** The plain loop, in double precision; by default with the coefficient that is bound. */
 export function adamwReference(
-  { p, m, v, g, blocks, spans }: AdamWArrays,
+  { p, m, v, g, blocks, spans, clip }: Values,
   { beta1, beta2, eps }: AdamWConfig,
-  coefficient = 1,
+  coefficient: number = clip?.[0] ?? 1,
 ): { p: Float64Array; m: Float64Array; v: Float64Array } {
   const out = { p: Float64Array.from(p), m: Float64Array.from(m), v: Float64Array.from(v) };
   for (let i = 0; i < p.length; i++) {

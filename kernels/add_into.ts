@@ -47,6 +47,7 @@ export function addGradientsKernel(count: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: count,
     bytes: 12 * count,
+    reference: ({ a, b }) => ({ y: Float64Array.from(a, (value, i) => value + b[i]) }),
   };
 }
 
@@ -59,6 +60,7 @@ export function addInto(count: number, accumulate: 0 | 1): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: accumulate * count,
     bytes: (8 + 4 * accumulate) * count,
+    reference: ({ a, y }) => addIntoReference(a, y, accumulate),
   };
 }
 

@@ -60,6 +60,7 @@ export function argmax({ outer, n, inner }: AxisView): Kernel {
     workgroups: foldWorkgroups(ceilDiv(rows, SIZE)),
     flops: rows * n,
     bytes: 4 * rows * (n + 1),
+    reference: ({ x }) => argmaxReference({ outer, n, inner }, x),
   };
 }
 
@@ -72,6 +73,7 @@ export function argmaxHits(rows: number, n: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(rows, SIZE)),
     flops: rows * n,
     bytes: 4 * rows * (n + 2),
+    reference: ({ x, labels }) => argmaxHitsReference(n, x, labels),
   };
 }
 
@@ -88,4 +90,14 @@ export function argmaxReference(
     }
   }
   return { y };
+}
+
+/** The plain loop of `argmaxHits`. */
+export function argmaxHitsReference(
+  n: number,
+  x: ArrayLike<number>,
+  labels: ArrayLike<number>,
+): { y: Float64Array } {
+  const { y } = argmaxReference({ outer: labels.length, n, inner: 1 }, x);
+  return { y: Float64Array.from(y, (k, row) => k === labels[row] ? 1 : 0) };
 }

@@ -21,21 +21,18 @@
  *         backward (p and ds written and read); with Dh = 64 one at N = 197 is as large as qkv, and grows with N^2.
  * @module
  */
+import {
+  attentionInputBackwardReference,
+  attentionScoresBackwardReference,
+  attentionScoresReference,
+  type AttentionShape,
+  attentionSizes,
+  attentionSoftmaxReference,
+  attentionValuesReference,
+} from "./attention_reference.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
-
-/** Sizes of an attention call. */
-export interface AttentionShape {
-  /** Images, B. */
-  readonly batch: number;
-  /** Tokens, N. */
-  readonly tokens: number;
-  /** Heads, H. */
-  readonly heads: number;
-  /** Channels of one head, Dh. */
-  readonly headDim: number;
-}
 
 const SIZE = 64;
 const SIZES = { tokens: "u32", heads: "u32", headDim: "u32" } as const;
@@ -207,14 +204,6 @@ fn main(${GROUP_ARGUMENTS}) {
   })
 );
 
-/** Numbers of elements that follow from a shape. */
-export function attentionSizes(
-  { batch, tokens, heads, headDim }: AttentionShape,
-): { rows: number; pairs: number; out: number } {
-  const rows = batch * heads * tokens;
-  return { rows, pairs: rows * tokens, out: rows * headDim };
-}
-
 /** Step 1: s [B, H, N, N] = scale q k^T. */
 export function attentionScores(shape: AttentionShape, scale: number): Kernel {
   const { tokens, heads, headDim } = shape;
@@ -226,6 +215,7 @@ export function attentionScores(shape: AttentionShape, scale: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(pairs, SIZE)),
     flops: pairs * (2 * headDim + 1),
     bytes: 4 * (2 * out + pairs),
+    reference: ({ qkv }) => attentionScoresReference(shape, scale, qkv),
   };
 }
 
@@ -239,6 +229,7 @@ export function attentionSoftmax(shape: AttentionShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(rows, SIZE)),
     flops: 5 * pairs,
     bytes: 4 * (2 * pairs + rows),
+    reference: ({ s }) => attentionSoftmaxReference(shape, s),
   };
 }
 
@@ -253,6 +244,7 @@ export function attentionValues(shape: AttentionShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(out, SIZE)),
     flops: 2 * pairs * headDim,
     bytes: 4 * (2 * out + pairs),
+    reference: ({ qkv, p }) => attentionValuesReference(shape, qkv, p),
   };
 }
 
@@ -267,6 +259,7 @@ export function attentionScoresBackward(shape: AttentionShape, scale: number): K
     workgroups: foldWorkgroups(ceilDiv(pairs, SIZE)),
     flops: pairs * (6 * headDim + 5),
     bytes: 4 * (5 * out + rows + 2 * pairs),
+    reference: (inputs) => attentionScoresBackwardReference(shape, scale, inputs),
   };
 }
 
@@ -281,83 +274,6 @@ export function attentionInputBackward(shape: AttentionShape, scale: number): Ke
     workgroups: foldWorkgroups(ceilDiv(3 * out, SIZE)),
     flops: 6 * pairs * headDim,
     bytes: 4 * (6 * out + 2 * pairs),
+    reference: (inputs) => attentionInputBackwardReference(shape, scale, inputs),
   };
-}
-
-/** The plain loops, forward: out [B, N, H, Dh] and lse [B, H, N] from packed qkv. */
-export function attentionReference(
-  qkv: ArrayLike<number>,
-  shape: AttentionShape,
-  scale: number,
-): { out: Float64Array; lse: Float64Array } {
-  const { batch, tokens, heads, headDim } = shape;
-  const { rows, out: size } = attentionSizes(shape);
-  const out = new Float64Array(size), lse = new Float64Array(rows);
-  const score = new Float64Array(tokens);
-  for (let b = 0; b < batch; b++) {
-    for (let h = 0; h < heads; h++) {
-      const at = (n: number, part: number): number =>
-        (((b * tokens + n) * 3 + part) * heads + h) * headDim;
-      for (let i = 0; i < tokens; i++) {
-        for (let j = 0; j < tokens; j++) {
-          score[j] = scale * dot(qkv, at(i, 0), qkv, at(j, 1), headDim);
-        }
-        const largest = score.reduce((x, y) => Math.max(x, y), -Infinity);
-        const sum = score.reduce((x, y) => x + Math.exp(y - largest), 0);
-        const l = lse[(b * heads + h) * tokens + i] = largest + Math.log(sum);
-        for (let j = 0; j < tokens; j++) {
-          const p = Math.exp(score[j] - l);
-          for (let c = 0; c < headDim; c++) {
-            out[((b * tokens + i) * heads + h) * headDim + c] += p * qkv[at(j, 2) + c];
-          }
-        }
-      }
-    }
-  }
-  return { out, lse };
-}
-
-/** The plain loops, backward: dqkv [B, N, 3, H, Dh]. */
-export function attentionBackwardReference(
-  qkv: ArrayLike<number>,
-  dOut: ArrayLike<number>,
-  shape: AttentionShape,
-  scale: number,
-): { dqkv: Float64Array } {
-  const { batch, tokens, heads, headDim } = shape;
-  const { out, lse } = attentionReference(qkv, shape, scale);
-  const dqkv = new Float64Array(3 * out.length);
-  for (let b = 0; b < batch; b++) {
-    for (let h = 0; h < heads; h++) {
-      const at = (n: number, part: number): number =>
-        (((b * tokens + n) * 3 + part) * heads + h) * headDim;
-      for (let i = 0; i < tokens; i++) {
-        const o = ((b * tokens + i) * heads + h) * headDim;
-        const delta = dot(dOut, o, out, o, headDim);
-        for (let j = 0; j < tokens; j++) {
-          const s = scale * dot(qkv, at(i, 0), qkv, at(j, 1), headDim);
-          const p = Math.exp(s - lse[(b * heads + h) * tokens + i]);
-          const ds = scale * p * (dot(dOut, o, qkv, at(j, 2), headDim) - delta);
-          for (let c = 0; c < headDim; c++) {
-            dqkv[at(i, 0) + c] += ds * qkv[at(j, 1) + c];
-            dqkv[at(j, 1) + c] += ds * qkv[at(i, 0) + c];
-            dqkv[at(j, 2) + c] += p * dOut[o + c];
-          }
-        }
-      }
-    }
-  }
-  return { dqkv };
-}
-
-function dot(
-  a: ArrayLike<number>,
-  aAt: number,
-  b: ArrayLike<number>,
-  bAt: number,
-  length: number,
-): number {
-  let sum = 0;
-  for (let c = 0; c < length; c++) sum += a[aAt + c] * b[bAt + c];
-  return sum;
 }

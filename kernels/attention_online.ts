@@ -30,7 +30,13 @@
  *         registers there, and was not yet timed on a GPU.
  * @module
  */
-import { type AttentionShape, attentionSizes } from "./attention.ts";
+import {
+  attentionKeyBackwardReference,
+  attentionQueryBackwardReference,
+  attentionReference,
+  type AttentionShape,
+  attentionSizes,
+} from "./attention_reference.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
@@ -342,6 +348,7 @@ export function attentionOnline(
     sizes: { qkv: 3 * out, out, lse: rows },
     flops: pairs * (4 * shape.headDim + 5),
     bytes: 4 * (4 * out + rows),
+    reference: ({ qkv }) => attentionReference(qkv, shape, scale),
   };
 }
 
@@ -361,6 +368,7 @@ export function attentionOnlineBackwardQ(
     sizes: { qkv: 3 * out, out, dOut: out, lse: rows, delta: rows, dqkv: 3 * out },
     flops: pairs * (6 * shape.headDim + 3),
     bytes: 4 * (8 * out + 2 * rows),
+    reference: (inputs) => attentionQueryBackwardReference(shape, scale, inputs),
   };
 }
 
@@ -377,5 +385,6 @@ export function attentionOnlineBackwardKV(
     sizes: { qkv: 3 * out, dOut: out, lse: rows, delta: rows, dqkv: 3 * out },
     flops: pairs * (8 * shape.headDim + 3),
     bytes: 4 * (6 * out + 2 * rows),
+    reference: (inputs) => attentionKeyBackwardReference(shape, scale, inputs),
   };
 }

@@ -88,6 +88,8 @@ export function biasActivationBackward(shape: BiasActivationShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 30 * size,
     bytes: 12 * size + 4 * strips * cols * (1 + accumulate),
+    reference: ({ pre, dOut, dBias }) =>
+      biasActivationBackwardReference(shape, { pre, dOut, dBias }),
   };
 }
 

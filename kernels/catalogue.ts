@@ -15,7 +15,7 @@ import { ROUTING } from "./catalogue/routing.ts";
 import { ROWS } from "./catalogue/rows.ts";
 import { TRAINING } from "./catalogue/training.ts";
 
-export type { CataloguedKernel, CatalogueEntry, Values } from "./catalogue/entry.ts";
+export type { CataloguedKernel, CatalogueEntry } from "./catalogue/entry.ts";
 
 /** Every launch function of the kernels. */
 export const CATALOGUE: readonly CatalogueEntry[] = [

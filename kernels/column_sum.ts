@@ -63,6 +63,7 @@ export function columnSum(rows: number, cols: number, options: ColumnSumOptions 
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: rows * cols,
     bytes: 4 * (rows + (1 + accumulate) * strips) * cols,
+    reference: ({ x, y }) => columnSumReference(rows, cols, x, { strip, accumulate, y }),
   };
 }
 
@@ -76,15 +77,18 @@ export function columnSumStrip(rows: number, cols: number, target: Target): numb
   return strips < 2 ? rows : ceilDiv(rows, strips);
 }
 
-/** The plain loop of `columnSum` over all rows. */
+/** The plain loop; `y` is what an accumulating sum adds to. */
 export function columnSumReference(
   rows: number,
   cols: number,
   x: ArrayLike<number>,
+  { strip = rows, accumulate = 0, y: before }: ColumnSumOptions & { y?: ArrayLike<number> } = {},
 ): { y: Float64Array } {
-  const y = new Float64Array(cols);
+  const y = new Float64Array(Math.max(1, ceilDiv(rows, Math.max(1, strip))) * cols);
+  if (accumulate) y.set(before!);
   for (let row = 0; row < rows; row++) {
-    for (let c = 0; c < cols; c++) y[c] += x[row * cols + c];
+    const first = Math.floor(row / strip) * cols;
+    for (let c = 0; c < cols; c++) y[first + c] += x[row * cols + c];
   }
   return { y };
 }

@@ -81,6 +81,8 @@ export function concatRows(rows: number, lengths: readonly number[]): Kernel {
     workgroups: foldWorkgroups(ceilDiv(params.count, SIZE)),
     flops: 0,
     bytes: 8 * rows * whole,
+    reference: (inputs) =>
+      concatRowsReference(rows, lengths, lengths.map((_, k) => inputs[`x${k}`])),
   };
 }
 
@@ -128,6 +130,7 @@ export function embedRows({ rows, length, begin, piece }: PieceOfRows): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 0,
     bytes: 4 * rows * (length + piece),
+    reference: ({ x }) => embedRowsReference({ rows, length, begin, piece }, x),
   };
 }
 

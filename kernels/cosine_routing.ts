@@ -20,7 +20,7 @@
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
-import type { MergeShape } from "./soft_merge.ts";
+import { type MergeShape, unitDotsReference } from "./soft_merge.ts";
 import { dots, dotsTile, dotsTiled } from "./soft_merge_tiled.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -79,6 +79,7 @@ export function cosineScoresReadable(shape: CosineShape, eps: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(tokens * slots, SIZE)),
     flops: 2 * tokens * dim * (slots + 1),
     bytes: 4 * (tokens * dim + slots * dim + tokens * slots + tokens),
+    reference: ({ x, v }) => unitDotsReference(asMerge(shape), eps, x, v),
   };
 }
 
@@ -110,21 +111,11 @@ export function queryStrips(
 
 /** The plain loop of the scores and the factors. */
 export function cosineScoresReference(
-  { tokens, slots, dim }: CosineShape,
+  shape: CosineShape,
   eps: number,
   x: ArrayLike<number>,
   queries: ArrayLike<number>,
 ): { scores: Float64Array; scale: Float64Array } {
-  const scores = new Float64Array(tokens * slots), scale = new Float64Array(tokens);
-  for (let n = 0; n < tokens; n++) {
-    let squares = 0;
-    for (let d = 0; d < dim; d++) squares += x[n * dim + d] ** 2;
-    scale[n] = 1 / (Math.sqrt(squares) + eps);
-    for (let s = 0; s < slots; s++) {
-      let score = 0;
-      for (let d = 0; d < dim; d++) score += x[n * dim + d] * queries[s * dim + d];
-      scores[n * slots + s] = score * scale[n];
-    }
-  }
+  const { g: scores, scale } = unitDotsReference(asMerge(shape), eps, x, queries);
   return { scores, scale };
 }

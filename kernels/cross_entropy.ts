@@ -20,7 +20,14 @@
  *         that nothing is read out of bounds.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupSum } from "./snippets.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -223,6 +230,7 @@ export function crossEntropy(shape: CrossEntropyShape, variant: CrossEntropyVari
     workgroups: foldWorkgroups(groups),
     flops: 8 * batch * classes,
     bytes: 4 * (batch * classes + targets + 4 * batch + losses),
+    reference: ({ x, targets }) => lossesReference(shape, x, targets, variant === "fused"),
   };
 }
 
@@ -238,25 +246,68 @@ export function crossEntropyBackward(shape: CrossEntropyShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 6 * count,
     bytes: 4 * (2 * count + targets + 4 * batch),
+    reference: (inputs) => crossEntropyBackwardReference(shape, inputs),
   };
+}
+
+/** q of a class in a row: the smoothed target. */
+function smoothedReference(
+  { classes, soft, smoothing }: CrossEntropyShape,
+  targets: ArrayLike<number>,
+  row: number,
+  c: number,
+): number {
+  const given = soft
+    ? targets[row * classes + c]
+    : Number(Math.min(targets[row], classes - 1) === c);
+  return (1 - smoothing) * given + smoothing / classes;
+}
+
+/** The plain loop of the forward; `mean`: losses is their mean. */
+export function lossesReference(
+  shape: CrossEntropyShape,
+  x: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  mean: boolean,
+): { stats: Float64Array; losses: Float64Array } {
+  const { batch, classes } = shape;
+  const stats = new Float64Array(4 * batch), losses = new Float64Array(batch);
+  for (let row = 0; row < batch; row++) {
+    let top = -Infinity, sum = 0, total = 0;
+    for (let c = 0; c < classes; c++) top = Math.max(top, x[row * classes + c]);
+    for (let c = 0; c < classes; c++) sum += Math.exp(x[row * classes + c] - top);
+    for (let c = 0; c < classes; c++) {
+      const q = smoothedReference(shape, targets, row, c);
+      losses[row] -= q * (x[row * classes + c] - top - Math.log(sum));
+      total += q;
+    }
+    stats.set([top, Math.log(sum), total], 4 * row);
+  }
+  if (!mean) return { stats, losses };
+  return { stats, losses: Float64Array.of(losses.reduce((a, b) => a + b, 0) / batch) };
 }
 
 /** The plain loop: the mean loss. */
 export function crossEntropyReference(
-  { batch, classes, soft, smoothing }: CrossEntropyShape,
+  shape: CrossEntropyShape,
   x: ArrayLike<number>,
   targets: ArrayLike<number>,
 ): { loss: number } {
-  let loss = 0;
-  for (let r = 0; r < batch; r++) {
-    let top = -Infinity, total = 0;
-    for (let c = 0; c < classes; c++) top = Math.max(top, x[r * classes + c]);
-    for (let c = 0; c < classes; c++) total += Math.exp(x[r * classes + c] - top);
-    for (let c = 0; c < classes; c++) {
-      const target = soft ? targets[r * classes + c] : targets[r] === c ? 1 : 0;
-      const q = (1 - smoothing) * target + smoothing / classes;
-      loss -= q * (x[r * classes + c] - top - Math.log(total));
-    }
+  return { loss: lossesReference(shape, x, targets, true).losses[0] };
+}
+
+/** The plain loop of the backward, from the statistics. */
+export function crossEntropyBackwardReference(
+  shape: CrossEntropyShape,
+  { x, targets, stats, dOut }: Values,
+): { dx: Float64Array } {
+  const { batch, classes } = shape;
+  const dx = new Float64Array(batch * classes);
+  for (let i = 0; i < dx.length; i++) {
+    const row = Math.floor(i / classes);
+    const top = stats[4 * row], log = stats[4 * row + 1], total = stats[4 * row + 2];
+    const q = smoothedReference(shape, targets, row, i % classes);
+    dx[i] = dOut[0] / batch * (total * Math.exp(x[i] - top - log) - q);
   }
-  return { loss: loss / batch };
+  return { dx };
 }

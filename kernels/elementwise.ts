@@ -12,6 +12,7 @@
  * @module
  */
 import {
+  activationDerivativeReference,
   activationFunctions,
   activationReference,
   type ActivationType,
@@ -45,6 +46,7 @@ interface ElementwiseFunction {
   /** WGSL functions that `value` and `slope` call. */
   readonly functions?: (type: ActivationType) => string;
   readonly loop: (x: number) => number;
+  readonly slopeLoop: (v: number) => number;
 }
 
 /** One of the activations that matmuls have in their epilogue, here on its own. */
@@ -55,6 +57,7 @@ function activation(name: "relu" | "gelu" | "silu", from: "x" | "y"): Elementwis
     from,
     functions: (type) => activationFunctions(name, type),
     loop: (x) => activationReference(name, x),
+    slopeLoop: (v) => from === "x" ? activationDerivativeReference(name, v) : v > 0 ? 1 : 0,
   };
 }
 
@@ -68,6 +71,7 @@ const FUNCTIONS: Record<ElementwiseName, ElementwiseFunction> = {
     from: "y",
     functions: sigmoidFunction,
     loop: (x) => 1 / (1 + Math.exp(-x)),
+    slopeLoop: (y) => y * (1 - y),
   },
   // Clamped, because exponentials that overflow are undefined in WGSL; beyond 10 it is +-1 in f32 anyway.
   tanh: {
@@ -75,19 +79,30 @@ const FUNCTIONS: Record<ElementwiseName, ElementwiseFunction> = {
     slope: "1.0 - v * v",
     from: "y",
     loop: Math.tanh,
+    slopeLoop: (y) => 1 - y * y,
   },
-  exp: { value: "exp(v)", slope: "v", from: "y", loop: Math.exp },
-  log: { value: "log(v)", slope: "1.0 / v", from: "x", loop: Math.log },
+  exp: { value: "exp(v)", slope: "v", from: "y", loop: Math.exp, slopeLoop: (y) => y },
+  log: { value: "log(v)", slope: "1.0 / v", from: "x", loop: Math.log, slopeLoop: (x) => 1 / x },
   // The smallest normal number keeps the slope at 0 large but finite.
   sqrt: {
     value: "sqrt(v)",
     slope: "0.5 / max(v, T(1.1754944e-38))",
     from: "y",
     loop: Math.sqrt,
+    slopeLoop: (y) => 0.5 / Math.max(y, 2 ** -126),
   },
-  square: { value: "v * v", slope: "2.0 * v", from: "x", loop: (x) => x * x },
-  abs: { value: "abs(v)", slope: "sign(v)", from: "x", loop: Math.abs },
+  square: {
+    value: "v * v",
+    slope: "2.0 * v",
+    from: "x",
+    loop: (x) => x * x,
+    slopeLoop: (x) => 2 * x,
+  },
+  abs: { value: "abs(v)", slope: "sign(v)", from: "x", loop: Math.abs, slopeLoop: Math.sign },
 };
+
+/** Names of all functions. */
+export const ELEMENTWISE: readonly ElementwiseName[] = Object.keys(FUNCTIONS) as ElementwiseName[];
 
 interface Config {
   readonly f: ElementwiseName;
@@ -154,6 +169,7 @@ export function elementwise(f: ElementwiseName, count: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(items, SIZE)),
     flops: count,
     bytes: 8 * count,
+    reference: ({ x }) => elementwiseReference(f, x),
   };
 }
 
@@ -168,6 +184,7 @@ export function elementwiseBackward(f: ElementwiseName, count: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(items, SIZE)),
     flops: 2 * count,
     bytes: 12 * count,
+    reference: ({ saved, dOut }) => elementwiseBackwardReference(f, saved, dOut),
   };
 }
 
@@ -177,4 +194,13 @@ export function elementwiseReference(
   x: ArrayLike<number>,
 ): { y: Float64Array } {
   return { y: Float64Array.from(x, FUNCTIONS[f].loop) };
+}
+
+/** The plain loop of the backward, from what it reads (see `elementwiseSaves`). */
+export function elementwiseBackwardReference(
+  f: ElementwiseName,
+  saved: ArrayLike<number>,
+  dOut: ArrayLike<number>,
+): { dx: Float64Array } {
+  return { dx: Float64Array.from(saved, (v, i) => dOut[i] * FUNCTIONS[f].slopeLoop(v)) };
 }

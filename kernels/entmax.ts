@@ -127,6 +127,7 @@ export function entmaxPerInvocation(view: AxisView, lanes: AxisLanes): Kernel {
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: (7 * rounds + 6) * size,
     bytes: 8 * size,
+    reference: ({ x }) => entmaxReference(view, x),
   };
 }
 
@@ -141,6 +142,7 @@ export function entmaxBackwardPerInvocation(view: AxisView, lanes: AxisLanes): K
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: 7 * size,
     bytes: 12 * size,
+    reference: ({ y, dOut }) => entmaxBackwardReference(view, y, dOut),
   };
 }
 

@@ -28,6 +28,15 @@
  * @module
  */
 import { entmaxRounds } from "./entmax.ts";
+import {
+  listMergeReference,
+  rootsOfLists,
+  slotListsReference,
+  supportRoots,
+  supportScoresReference,
+  thresholdsReference,
+  tokenListsReference,
+} from "./entmax_support_reference.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { logit } from "./routing_weights.ts";
@@ -273,6 +282,10 @@ export function supportByToken(shape: MergeShape, noise: boolean, threshold: boo
     workgroups: foldWorkgroups(ceilDiv(shape.batch * shape.tokens, SIZE)),
     flops: weights * (4 + (threshold ? 6 * rounds + 2 : 0)),
     bytes: 4 * weights * (1 + Number(noise) + 2 * TYPICAL_SUPPORT),
+    reference: (inputs, got) =>
+      threshold
+        ? thresholdsReference(shape, inputs, got)
+        : { support: tokenListsReference(shape, supportRoots(shape, inputs), got.support) },
   };
 }
 
@@ -286,6 +299,9 @@ export function supportBySlot(shape: MergeShape, noise: boolean): Kernel {
     workgroups: foldWorkgroups(ceilDiv(shape.batch * shape.slots, SIZE)),
     flops: 4 * weights,
     bytes: 4 * weights * (1 + Number(noise) + 2 * TYPICAL_SUPPORT),
+    reference: (inputs, got) => ({
+      support: slotListsReference(shape, supportRoots(shape, inputs), got.support),
+    }),
   };
 }
 
@@ -308,6 +324,7 @@ export function supportMerge(shape: MergeShape, to: SparseDirection): Kernel {
     workgroups: foldWorkgroups(ceilDiv(rows * (width / columns), SIZE)),
     flops: 2 * weights * shape.dim * TYPICAL_SUPPORT,
     bytes: 4 * (2 * weights * TYPICAL_SUPPORT + tokenRows + slotRows),
+    reference: (inputs) => listMergeReference(rows, candidates, shape.dim, inputs),
   };
 }
 
@@ -322,5 +339,7 @@ export function supportScores(shape: MergeShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(tokens, SIZE)),
     flops: 2 * weights * shape.dim * TYPICAL_SUPPORT,
     bytes: 4 * (weights * (1 + 3 * TYPICAL_SUPPORT) + tokenRows + slotRows),
+    reference: (inputs) =>
+      supportScoresReference(shape, inputs, rootsOfLists(shape, inputs.support)),
   };
 }

@@ -17,6 +17,11 @@
  * @module
  */
 import { type SparseDirection, TYPICAL_SUPPORT } from "./entmax_support.ts";
+import {
+  supportMergeReference,
+  supportRoots,
+  supportScoresReference,
+} from "./entmax_support_reference.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupReduce } from "./snippets.ts";
 import { logit } from "./routing_weights.ts";
@@ -197,6 +202,8 @@ export function mergePerWorkgroup(
     workgroups: foldWorkgroups(to === "tokens" ? tokens : shape.batch * shape.slots),
     flops: weights * (4 + 2 * shape.dim * TYPICAL_SUPPORT),
     bytes: 4 * (weights * (1 + Number(noise)) + tokenRows + slotRows),
+    reference: (inputs) =>
+      supportMergeReference(shape, to, inputs.source, supportRoots(shape, inputs)),
   };
 }
 
@@ -220,6 +227,7 @@ export function scoresPerWorkgroup(shape: MergeShape, noise: boolean): Kernel {
     workgroups: foldWorkgroups(tokens),
     flops: weights * (8 + 2 * shape.dim * TYPICAL_SUPPORT),
     bytes: 4 * (weights * (2 + Number(noise)) + tokenRows + slotRows),
+    reference: (inputs) => supportScoresReference(shape, inputs, supportRoots(shape, inputs)),
   };
 }
 

@@ -11,7 +11,13 @@
  * @module
  */
 import { axisLanes, type AxisView, ROW_OF_WORKGROUP } from "./axis_view.ts";
-import { entmaxBackwardPerInvocation, entmaxPerInvocation, entmaxRounds } from "./entmax.ts";
+import {
+  entmaxBackwardPerInvocation,
+  entmaxBackwardReference,
+  entmaxPerInvocation,
+  entmaxReference,
+  entmaxRounds,
+} from "./entmax.ts";
 import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupReduce } from "./snippets.ts";
 import { softmaxVariant } from "./softmax_workgroup.ts";
@@ -131,6 +137,7 @@ export function entmaxPerWorkgroup(view: AxisView): Kernel {
     workgroups: foldWorkgroups(rows),
     flops: (7 * rounds + 6) * size,
     bytes: 8 * size,
+    reference: ({ x }) => entmaxReference(view, x),
   };
 }
 
@@ -144,6 +151,7 @@ export function entmaxBackwardPerWorkgroup(view: AxisView): Kernel {
     workgroups: foldWorkgroups(rows),
     flops: 7 * size,
     bytes: 12 * size,
+    reference: ({ y, dOut }) => entmaxBackwardReference(view, y, dOut),
   };
 }
 

@@ -39,6 +39,7 @@ export function fill(count: number, bits: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 0,
     bytes: 4 * count,
+    reference: () => fillReference(count, bits),
   };
 }
 

@@ -15,7 +15,14 @@
  * @module
  */
 import { type ArenaShape, BLOCK } from "./arena_layout.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupSum } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -100,6 +107,7 @@ export function normOfStrips(shape: ArenaShape, first: number, partials: number)
     workgroups: foldWorkgroups(strips),
     flops: 2 * floats,
     bytes: 4 * floats + 4 * floats / BLOCK + 4 * spans + 4 * strips,
+    reference: (inputs) => normOfStripsReference(floats, first, partials, inputs),
   };
 }
 
@@ -115,20 +123,34 @@ export function normOfPartials(partials: number, most: number): Kernel {
     workgroups: [1, 1, 1],
     flops: partials,
     bytes: 4 * partials + 8,
+    reference: (inputs) => normOfPartialsReference(inputs.partials, most),
   };
 }
 
-/** The plain loop, in double precision. */
-export function globalNormReference(
-  g: ArrayLike<number>,
-  blocks: ArrayLike<number>,
-  active: ArrayLike<number>,
-  most: number,
-): { norm: number; coefficient: number } {
-  let sum = 0;
-  for (let i = 0; i < g.length; i++) {
-    if (active[blocks[Math.floor(i / BLOCK)]] !== 0) sum += g[i] * g[i];
+/** The plain loop of the strips of one window; partials of other windows stay as they were. */
+export function normOfStripsReference(
+  floats: number,
+  first: number,
+  partials: number,
+  { g, blocks, active_spans: active }: Values,
+): { partials: Float64Array } {
+  const sums = new Float64Array(partials).fill(NaN);
+  sums.fill(0, first, first + normStrips(floats));
+  for (let i = 0; i < floats; i++) {
+    // what an old gradient left may be NaN
+    if (active[blocks[Math.floor(i / BLOCK)]] === 0) continue;
+    sums[first + Math.floor(i / (4 * STRIP))] += g[i] * g[i];
   }
+  return { partials: sums };
+}
+
+/** The plain loop of the norm from all partial sums. */
+export function normOfPartialsReference(
+  partials: ArrayLike<number>,
+  most: number,
+): { norm: number[]; coefficient: number[] } {
+  let sum = 0;
+  for (let i = 0; i < partials.length; i++) sum += partials[i];
   const norm = Math.sqrt(sum);
-  return { norm, coefficient: Math.min(1, most / (norm + 1e-6)) };
+  return { norm: [norm], coefficient: [Math.min(1, most / (norm + 1e-6))] };
 }

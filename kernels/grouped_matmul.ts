@@ -16,6 +16,7 @@
  * @module
  */
 import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import { matmulReference } from "./matmul.ts";
 import {
   epilogueBindings,
   type EpilogueConfig,
@@ -126,5 +127,6 @@ export function groupedMatmul(shape: MatmulShape, epilogue: MatmulEpilogue): Ker
     },
     workgroups: foldWorkgroups(groups),
     ...matmulCost(shape, epilogue),
+    reference: (inputs) => matmulReference(shape, epilogue, inputs),
   };
 }

@@ -51,6 +51,17 @@ export interface Program {
   readonly features: readonly string[];
 }
 
+/** Values of bindings, by name. */
+export type Values = Readonly<Record<string, ArrayLike<number>>>;
+
+/**
+ * What a kernel must write, by binding, in float64 and by the plainest loop there is. NaN stands for an element that is
+ * left as it was.
+ * @param inputs what it reads or updates
+ * @param got what it did write: only for outputs that leave a choice, such as members of a list at the very threshold
+ */
+export type PlainLoop = (inputs: Values, got: Values) => Values;
+
 /** A program with the sizes of one call. */
 export interface Kernel {
   /** What runs. */
@@ -65,6 +76,13 @@ export interface Kernel {
   readonly flops: number;
   /** Bytes moved if each element were read or written just once. */
   readonly bytes: number;
+  /** The plain loop of this very call, which tests and verify mode compare with. Every kernel of the catalogue has one. */
+  readonly reference?: PlainLoop;
+}
+
+/** Whether a kernel looks at what a binding holds before it runs: what it overwrites (accumulate 0) may be anything. */
+export function readsBefore({ params }: Kernel, { access }: Binding): boolean {
+  return access === "read" || (access === "update" && params.accumulate !== 0);
 }
 
 /** What `defineProgram` needs: everything of a `Program`, with the interface in short form and the code without it. */

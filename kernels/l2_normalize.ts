@@ -144,6 +144,7 @@ export function l2NormalizeForward(shape: L2NormalizeShape, variant: L2Normalize
     sizes: { x: size, y: size },
     flops: 3 * size,
     bytes: 8 * size,
+    reference: ({ x }) => l2NormalizeReference(shape, x),
   };
 }
 
@@ -156,6 +157,7 @@ export function l2NormalizeBackward(shape: L2NormalizeShape, variant: L2Normaliz
     sizes: { x: size, dOut: size, dx: size },
     flops: 7 * size,
     bytes: 12 * size,
+    reference: ({ x, dOut }) => l2NormalizeBackwardReference(shape, x, dOut),
   };
 }
 

@@ -19,7 +19,14 @@
  *         takes 4.3 and 4.1.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -186,6 +193,7 @@ export function layerNormPerInvocation(shape: LayerNormShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(rows, SIZE)),
     flops: 8 * rows * n,
     bytes: 8 * rows * n + 8 * rows + 4 * n * (Number(weight) + Number(bias)),
+    reference: ({ x, weight, bias }) => layerNormReference(shape, x, weight, bias),
   };
 }
 
@@ -214,6 +222,7 @@ export function layerNormBackwardStrips(shape: LayerNormShape, partials: boolean
     workgroups: foldWorkgroups(strips),
     flops: 14 * rows * n,
     bytes: 12 * rows * n + 8 * rows + 4 * n * Number(weight) + (partials ? 8 * strips * n : 0),
+    reference: (inputs) => layerNormStripsReference(shape, STRIP, inputs),
   };
 }
 
@@ -236,6 +245,32 @@ export function layerNormReference(
     stats.set([mean, rstd], 2 * row);
   }
   return { y, stats };
+}
+
+/** The plain loop of the backward kernels: partial sums of dWeight and dBias for each strip of rows. */
+export function layerNormStripsReference(
+  { rows, n }: Pick<LayerNormShape, "rows" | "n">,
+  strip: number,
+  { x, stats, dOut, weight }: Values,
+): { dx: Float64Array; dWeight: Float64Array; dBias: Float64Array } {
+  const dx = new Float64Array(rows * n), strips = ceilDiv(rows, strip);
+  const dWeight = new Float64Array(strips * n), dBias = new Float64Array(strips * n);
+  const x64 = Float64Array.from(x), stats64 = Float64Array.from(stats);
+  const dOut64 = Float64Array.from(dOut);
+  for (let s = 0; s < strips; s++) {
+    const from = s * strip, to = Math.min(rows, from + strip);
+    const part = layerNormBackwardReference(
+      { rows: to - from, n },
+      x64.subarray(from * n, to * n),
+      stats64.subarray(2 * from, 2 * to),
+      dOut64.subarray(from * n, to * n),
+      weight,
+    );
+    dx.set(part.dx, from * n);
+    dWeight.set(part.dWeight, s * n);
+    dBias.set(part.dBias, s * n);
+  }
+  return { dx, dWeight, dBias };
 }
 
 /** The plain loop of the backward; dWeight and dBias are whole sums, not partial ones. */

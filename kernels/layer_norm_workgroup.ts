@@ -16,8 +16,10 @@ import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./
 import {
   layerNormBackwardStrips,
   layerNormPerInvocation,
+  layerNormReference,
   type LayerNormShape,
   layerNormStrips,
+  layerNormStripsReference,
 } from "./layer_norm.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupReduce, workgroupSum } from "./snippets.ts";
 import type { Target } from "./target.ts";
@@ -177,6 +179,7 @@ export function layerNormPerWorkgroup(shape: LayerNormShape): Kernel {
     workgroups: foldWorkgroups(rows),
     flops: 8 * rows * n,
     bytes: 8 * rows * n + 8 * rows + 4 * n * (Number(weight) + Number(bias)),
+    reference: ({ x, weight, bias }) => layerNormReference(shape, x, weight, bias),
   };
 }
 
@@ -204,6 +207,7 @@ export function layerNormBackwardPerWorkgroup(shape: LayerNormShape, partials: b
     workgroups: foldWorkgroups(strips),
     flops: 14 * rows * n,
     bytes: 12 * rows * n + 8 * rows + 4 * n * Number(weight) + (partials ? 8 * strips * n : 0),
+    reference: (inputs) => layerNormStripsReference(shape, strip, inputs),
   };
 }
 

@@ -16,7 +16,14 @@
  * @module
  */
 import { activationReference } from "./activations.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import {
   epilogueBindings,
   type EpilogueConfig,
@@ -26,6 +33,7 @@ import {
   type MatmulEpilogue,
   type MatmulShape,
 } from "./matmul_shape.ts";
+import { splitChunk } from "./matmul_split_k.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -97,38 +105,37 @@ export function matmulReadable(shape: MatmulShape, epilogue: MatmulEpilogue = {}
     },
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     ...matmulCost(shape, epilogue),
+    reference: (inputs) => matmulReference(shape, epilogue, inputs),
   };
 }
 
-/** The plain loop; `y` is what an accumulating product adds to. */
+/**
+ * The plain loop. Inputs: a, b, bias where the epilogue adds one, and y where it accumulates.
+ * @param splits above 1: y holds partial products [batch, splits, m, n] of chunks of k
+ */
 export function matmulReference(
   shape: MatmulShape,
   epilogue: MatmulEpilogue,
-  inputs: {
-    a: ArrayLike<number>;
-    b: ArrayLike<number>;
-    bias?: ArrayLike<number>;
-    y?: ArrayLike<number>;
-  },
+  { a, b, bias, y: before }: Values,
+  splits = 1,
 ): { y: Float64Array; pre: Float64Array } {
-  const { batch, m, n, k } = shape;
-  const { a, b, bias } = inputs;
-  const y = new Float64Array(batch * m * n), pre = new Float64Array(batch * m * n);
-  for (let z = 0; z < batch; z++) {
-    const aFirst = shape.sharedA ? 0 : z * m * k, bFirst = shape.sharedB ? 0 : z * k * n;
-    for (let i = 0; i < m; i++) {
-      for (let j = 0; j < n; j++) {
-        let sum = bias ? bias[(epilogue.bias === "batched" ? z * n : 0) + j] : 0;
-        for (let l = 0; l < k; l++) {
-          sum += a[aFirst + (shape.transposeA ? l * m + i : i * k + l)] *
-            b[bFirst + (shape.transposeB ? j * k + l : l * n + j)];
-        }
-        const at = (z * m + i) * n + j;
-        pre[at] = sum;
-        y[at] = activationReference(epilogue.activation ?? "none", sum);
-        if (epilogue.accumulate) y[at] += inputs.y![at];
-      }
+  const { batch, m, n, k, transposeA, transposeB } = shape;
+  const [aRow, aStep] = transposeA ? [1, m] : [k, 1];
+  const [bColumn, bStep] = transposeB ? [k, 1] : [1, n];
+  const chunk = splitChunk(k, splits);
+  const y = new Float64Array(batch * splits * m * n), pre = new Float64Array(y.length);
+  for (let at = 0; at < y.length; at++) {
+    const j = at % n, i = Math.floor(at / n) % m, part = Math.floor(at / (m * n));
+    const z = Math.floor(part / splits), first = part % splits * chunk;
+    const aFirst = (shape.sharedA ? 0 : z * m * k) + i * aRow;
+    const bFirst = (shape.sharedB ? 0 : z * k * n) + j * bColumn;
+    let sum = bias ? bias[(epilogue.bias === "batched" ? z * n : 0) + j] : 0;
+    for (let l = first; l < Math.min(k, first + chunk); l++) {
+      sum += a[aFirst + l * aStep] * b[bFirst + l * bStep];
     }
+    pre[at] = sum;
+    y[at] = activationReference(epilogue.activation ?? "none", sum);
+    if (epilogue.accumulate) y[at] += before[at];
   }
   return { y, pre };
 }

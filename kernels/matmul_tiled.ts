@@ -18,6 +18,7 @@
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import { matmulReference } from "./matmul.ts";
 import {
   epilogueBindings,
   type EpilogueConfig,
@@ -303,5 +304,6 @@ export function matmulTiled(
     workgroups: foldWorkgroups(ceilDiv(parts * tilesM * tilesN, SIZE)),
     flops,
     bytes: bytes + 4 * sizes.y * (splits - 1),
+    reference: (inputs) => matmulReference(shape, epilogue, inputs, splits),
   };
 }

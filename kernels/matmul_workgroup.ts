@@ -18,6 +18,7 @@
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import { matmulReference } from "./matmul.ts";
 import {
   epilogueBindings,
   type EpilogueConfig,
@@ -231,5 +232,6 @@ export function matmulWorkgroup(
     workgroups: foldWorkgroups(groups),
     flops,
     bytes: bytes + 4 * sizes.y * (splits - 1),
+    reference: (inputs) => matmulReference(shape, epilogue, inputs, splits),
   };
 }

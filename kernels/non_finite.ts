@@ -39,5 +39,17 @@ export function nonFinite(count: number, slot: number, slots: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 0,
     bytes: 4 * count,
+    reference: ({ x, flags }) => nonFiniteReference(x, slot, flags),
   };
+}
+
+/** The plain loop, over bit patterns: other flags stay as they were. */
+export function nonFiniteReference(
+  x: ArrayLike<number>,
+  slot: number,
+  flags: ArrayLike<number>,
+): { flags: Float64Array } {
+  const found = Float64Array.from(flags);
+  for (let i = 0; i < x.length; i++) if ((x[i] & 0x7f800000) === 0x7f800000) found[slot] = 1;
+  return { flags: found };
 }

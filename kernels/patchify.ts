@@ -34,7 +34,10 @@ export function patchify(shape: PatchShape): Kernel {
   // position in y: image, patch row, patch column, channel, row and column in the patch
   const dims = [batch, h / p, w / p, c, p, p];
   const strides = [c * h * w, p * w, p, h * w, w, 1];
-  return stridedMap("copy", dims, { a: { strides, size: batch * c * h * w } });
+  return {
+    ...stridedMap("copy", dims, { a: { strides, size: batch * c * h * w } }),
+    reference: ({ a_in: images }) => patchifyReference(shape, images),
+  };
 }
 
 /** The inverse: y [B, C, H, W] from a_in [B, (H/p)(W/p), C p p]. */
@@ -43,7 +46,10 @@ export function unpatchify(shape: PatchShape): Kernel {
   // position in y: image, channel, patch row, row in it, patch column, column in it
   const dims = [batch, c, h / p, p, w / p, p];
   const strides = [c * h * w, p * p, w * c * p, p, c * p * p, 1];
-  return stridedMap("copy", dims, { a: { strides, size: batch * c * h * w } });
+  return {
+    ...stridedMap("copy", dims, { a: { strides, size: batch * c * h * w } }),
+    reference: ({ a_in: patches }) => unpatchifyReference(shape, patches),
+  };
 }
 
 /** The plain loop of `patchify`. */
@@ -63,5 +69,16 @@ export function patchifyReference(shape: PatchShape, x: ArrayLike<number>): { y:
       }
     }
   }
+  return { y };
+}
+
+/** The plain loop of `unpatchify`: every value goes back to where `patchify` took it from. */
+export function unpatchifyReference(
+  shape: PatchShape,
+  patches: ArrayLike<number>,
+): { y: Float64Array } {
+  const from = patchifyReference(shape, Float64Array.from(patches, (_, i) => i)).y;
+  const y = new Float64Array(patches.length);
+  from.forEach((to, i) => y[to] = patches[i]);
   return { y };
 }

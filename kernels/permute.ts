@@ -17,7 +17,7 @@
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
-import { mergeDims, stridedMap } from "./strided_map.ts";
+import { mergeDims, stridedMap, stridedMapReference } from "./strided_map.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -90,6 +90,10 @@ export function transposeTiled({ outer, rows, columns }: MatrixShape): Kernel {
     workgroups: foldWorkgroups(tiles),
     flops: 0,
     bytes: 8 * size,
+    reference: ({ a_in: a }) => {
+      const walk = { strides: [rows * columns, 1, columns], size };
+      return stridedMapReference("copy", [outer, columns, rows], { a: walk }, { a });
+    },
   };
 }
 

@@ -21,6 +21,7 @@
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import { philox4x32 } from "./philox.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MULTIPLY_HIGH } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -93,6 +94,7 @@ export function randomWords(count: number, call: number): Kernel {
     ...launch(count),
     flops: 0,
     bytes: 4 * count,
+    reference: ({ block }) => ({ y: wordsReference(count, call, block) }),
   };
 }
 
@@ -140,6 +142,7 @@ export function dropout(count: number, call: number, p: number): Kernel {
     ...launch(count),
     flops: count,
     bytes: 8 * count,
+    reference: ({ block, x }) => dropoutReference(x, wordsReference(count, call, block), p),
   };
 }
 
@@ -152,6 +155,8 @@ export function dropoutMask(count: number, call: number, p: number): Kernel {
     ...launch(count),
     flops: 0,
     bytes: 4 * count,
+    reference: ({ block }) =>
+      dropoutReference(new Uint8Array(count).fill(1), wordsReference(count, call, block), p),
   };
 }
 
@@ -204,6 +209,12 @@ export function normalNoise(count: number, call: number, scale: number): Kernel 
     ...launch(count),
     flops: count,
     bytes: 4 * (count + NORMAL_KNOTS),
+    reference: ({ block, knots }) => ({
+      y: Float64Array.from(
+        wordsReference(count, call, block),
+        (word) => scale * normalFromKnots(word, knots),
+      ),
+    }),
   };
 }
 
@@ -215,4 +226,31 @@ export function dropoutReference(
 ): { y: Float64Array } {
   const { threshold, scale } = dropoutParams(p);
   return { y: Float64Array.from(x, (value, i) => words[i] >= threshold ? value * scale : 0) };
+}
+
+/** The plain loop of the words. `block`: seed low, seed high, step. */
+export function wordsReference(
+  count: number,
+  call: number,
+  block: ArrayLike<number>,
+): Uint32Array {
+  const words = new Uint32Array(4 * Math.ceil(count / 4));
+  for (let i = 0; i < words.length; i += 4) {
+    philox4x32([block[0], block[1]], [i / 4, call, block[2], 0], words, i);
+  }
+  return words.subarray(0, count);
+}
+
+/**
+ * The plain loop of one normal number: what a random word stands for, a whole multiple of 2^-21.
+ * @param knots see `normalNoise`; their differences are below 2^16
+ */
+export function normalFromKnots(word: number, knots: ArrayLike<number>): number {
+  const n = ((word << 1) | 1) >>> 0;
+  const zeros = Math.clz32(n);
+  const mantissa = n << zeros; // the leading 1 is now bit 31
+  const knot = (31 - zeros) * 32 + ((mantissa >>> 26) & 31);
+  const fraction = (mantissa >>> 10) & 0xffff;
+  const z = knots[knot] - (((knots[knot] - knots[knot + 1]) * fraction) >>> 16);
+  return (word >>> 31 === 0 ? z : -z) / 2 ** 21;
 }

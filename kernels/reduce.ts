@@ -227,26 +227,29 @@ export function reduce(f: ReduceFunction, pass: ReducePass, finish: ReduceFinish
     workgroups: foldWorkgroups(grouped ? outputs : ceilDiv(outputs, SIZE)),
     flops: x,
     bytes: 4 * (x + y * (1 + (finish.accumulate ?? 0))),
+    reference: ({ x, y }) => reduceReference(f, x, view, { splits, lanes, ...finish, y }),
   };
 }
 
-/** The plain loop. */
+/** The plain loop of a pass; `y` is what an accumulating sum adds to. */
 export function reduceReference(
   f: ReduceFunction,
   x: ArrayLike<number>,
-  { outer, n, inner }: AxisView,
-  scale = 1,
+  view: AxisView,
+  { splits = 1, lanes = 1, scale = 1, accumulate = 0, y: before }:
+    & Partial<Pick<ReducePass, "splits" | "lanes">>
+    & ReduceFinish
+    & { y?: ArrayLike<number> } = {},
 ): { y: Float64Array } {
-  const y = new Float64Array(outer * inner);
-  for (let o = 0; o < outer; o++) {
-    for (let c = 0; c < inner; c++) {
-      let value = f === "sum" ? 0 : -Infinity;
-      for (let k = 0; k < n; k++) {
-        const entry = x[(o * n + k) * inner + c];
-        value = f === "sum" ? value + entry : Math.max(value, entry);
-      }
-      y[o * inner + c] = value * scale;
-    }
+  const { outer, n, inner } = view, unit = axisLanes(view) === "along" ? 4 : 1;
+  const chunk = ceilDiv(n / unit, splits / lanes);
+  const y = new Float64Array(outer * splits * inner).fill(f === "sum" ? 0 : -Infinity);
+  for (let i = 0; i < outer * n * inner; i++) {
+    const o = Math.floor(i / (n * inner)), column = i % inner;
+    const k = Math.floor(Math.floor(i / inner) % n / unit); // counted in what one load takes
+    const split = Math.floor(k / chunk) * lanes + k % chunk % lanes;
+    const at = (o * splits + split) * inner + column;
+    y[at] = f === "sum" ? y[at] + x[i] : Math.max(y[at], x[i]);
   }
-  return { y };
+  return { y: y.map((value, i) => scale * value + (accumulate ? before![i] : 0)) };
 }

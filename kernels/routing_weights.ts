@@ -32,7 +32,14 @@ import {
   viewInLanes,
 } from "./axis_view.ts";
 import { climbToThreshold, entmaxReference, entmaxRounds } from "./entmax.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { GROUP_ARGUMENTS, MAX_F32, workgroupSum } from "./snippets.ts";
 import { softmaxReference } from "./softmax.ts";
 import { wgsl } from "./wgsl.ts";
@@ -195,6 +202,7 @@ export function routingPerInvocation(
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: 8 * (rounds + 1) * sizes.c,
     bytes: 4 * (sizes.c * (1 + Number(noise) + Number(weights)) + sizes.stats),
+    reference: (inputs) => routingForwardReference(view, kind, inputs),
   };
 }
 
@@ -213,6 +221,7 @@ export function routingBackwardPerInvocation(
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: 12 * sizes.c,
     bytes: 4 * (sizes.c * (4 + Number(noise)) + sizes.stats + sizes.partials),
+    reference: (inputs) => routingPartialsReference(view, kind, inputs),
   };
 }
 
@@ -249,7 +258,13 @@ export function temperatureGradient(count: number, accumulate: 0 | 1): Kernel {
     workgroups: [1, 1, 1],
     flops: count + 2,
     bytes: 4 * count + 8 + 4 * accumulate,
+    reference: (inputs) => temperatureGradientReference(accumulate, inputs),
   };
+}
+
+/** The logits: scores by temperature, and noise. */
+function logits({ c, temperature, noise }: Values): Float64Array {
+  return Float64Array.from(c, (value, i) => value / temperature[0] + (noise?.[i] ?? 0));
 }
 
 /** The plain loop of the weights. */
@@ -260,9 +275,67 @@ export function routingReference(
   temperature: number,
   noise?: ArrayLike<number>,
 ): { weights: Float64Array } {
-  const logits = Float64Array.from(c, (v, i) => v / temperature + (noise?.[i] ?? 0));
-  const { y } = kind === "softmax" ? softmaxReference(view, logits) : entmaxReference(view, logits);
+  const l = logits({ c, temperature: [temperature], ...(noise && { noise }) });
+  const { y } = kind === "softmax" ? softmaxReference(view, l) : entmaxReference(view, l);
   return { weights: y };
+}
+
+/** The plain loop of the forward kernels: weights, and of each row the maximum and the key. */
+export function routingForwardReference(
+  view: AxisView,
+  kind: RoutingKind,
+  inputs: Values,
+): { weights: Float64Array; stats: number[] } {
+  const { c, temperature, noise } = inputs, l = logits(inputs);
+  const { weights } = routingReference(view, kind, c, temperature[0], noise);
+  const tops: number[] = [], keys: number[] = [];
+  forEachRow(view, (first, step) => {
+    let best = first;
+    for (let k = 0; k < view.n; k++) if (l[first + k * step] > l[best]) best = first + k * step;
+    tops.push(l[best]);
+    keys.push(kind === "softmax" ? weights[best] : -Math.sqrt(weights[best]));
+  });
+  return { weights, stats: [...tops, ...keys] };
+}
+
+/** The plain loop of the backward kernels, from stats that need not come from a forward pass. */
+export function routingPartialsReference(
+  view: AxisView,
+  kind: RoutingKind,
+  inputs: Values,
+): { weights: Float64Array; dc: Float64Array; partials: Float64Array } {
+  const { c, g, stats, temperature } = inputs, l = logits(inputs), softmax = kind === "softmax";
+  const weights = new Float64Array(c.length), dc = new Float64Array(c.length);
+  const rows = view.outer * view.inner, partials = new Float64Array(rows);
+  let row = 0;
+  forEachRow(view, (first, step) => {
+    const top = stats[row], key = stats[rows + row], end = first + view.n * step;
+    const share = (i: number): number =>
+      softmax ? Math.exp(l[i] - top) * key : Math.max((l[i] - top) / 2 - key, 0);
+    let total = 0, mean = 0;
+    for (let i = first; i < end; i += step) {
+      total += share(i);
+      mean += share(i) * g[i];
+    }
+    if (!softmax) mean /= total;
+    for (let i = first; i < end; i += step) {
+      weights[i] = softmax ? share(i) : share(i) ** 2;
+      dc[i] = share(i) * (g[i] - mean) / temperature[0];
+      partials[row] += dc[i] * (c[i] - top * temperature[0]);
+    }
+    row++;
+  });
+  return { weights, dc, partials };
+}
+
+/** The plain loop of the temperature's gradient. */
+export function temperatureGradientReference(
+  accumulate: 0 | 1,
+  { partials, temperature, dt }: Values,
+): { dt: number[] } {
+  let sum = 0;
+  for (let i = 0; i < partials.length; i++) sum += partials[i];
+  return { dt: [-sum / temperature[0] + (accumulate ? dt[0] : 0)] };
 }
 
 /** The plain loop of the backward, from the weights. */

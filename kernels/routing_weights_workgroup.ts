@@ -16,7 +16,9 @@ import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts
 import {
   logit,
   routingBackwardPerInvocation,
+  routingForwardReference,
   type RoutingOptions,
+  routingPartialsReference,
   routingPerInvocation,
   routingSizes,
 } from "./routing_weights.ts";
@@ -162,6 +164,7 @@ export function routingPerWorkgroup(
     workgroups: foldWorkgroups(rows),
     flops: 8 * (rounds + 1) * sizes.c,
     bytes: 4 * (sizes.c * (1 + Number(noise) + Number(weights)) + sizes.stats),
+    reference: (inputs) => routingForwardReference(view, kind, inputs),
   };
 }
 
@@ -178,6 +181,7 @@ export function routingBackwardPerWorkgroup(
     workgroups: foldWorkgroups(rows),
     flops: 12 * sizes.c,
     bytes: 4 * (sizes.c * (4 + Number(noise)) + sizes.stats + sizes.partials),
+    reference: (inputs) => routingPartialsReference(view, kind, inputs),
   };
 }
 

@@ -72,6 +72,7 @@ export function selfTestKernel(): Kernel {
     workgroups: [1, 1, 1],
     flops: 2 * 512 + 64,
     bytes: 4 * 5 * SIZE,
+    reference: ({ seed }) => selfTestReference(seed),
   };
 }
 

@@ -13,7 +13,14 @@
  * @module
  */
 import { type ArenaShape, BLOCK } from "./arena_layout.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -92,28 +99,15 @@ export function sgd(shape: ArenaShape, config: SgdConfig): Kernel {
     workgroups: foldWorkgroups(ceilDiv(floats / 4, SIZE)),
     flops: (momentum ? 8 : 4) * floats,
     bytes: (momentum ? 20 : 12) * floats + 4 * floats / BLOCK + 16 * spans,
+    reference: (inputs) => sgdReference(inputs, config),
   };
 }
 
-/** The arrays of the plain loop. */
-export interface SgdArrays {
-  /** Parameters, [floats]. */
-  p: ArrayLike<number>;
-  /** Gradients, [floats]. */
-  g: ArrayLike<number>;
-  /** Momentum buffer, [floats]. */
-  b: ArrayLike<number>;
-  /** Span of each block, [floats / 64]. */
-  blocks: ArrayLike<number>;
-  /** Four numbers a span, [spans, 4]; see the head of this file. */
-  spans: ArrayLike<number>;
-}
-
-/** The plain loop, in double precision. */
+/** The plain loop, in double precision; by default with the coefficient that is bound. `b` is bound with momentum. */
 export function sgdReference(
-  { p, g, b, blocks, spans }: SgdArrays,
+  { p, g, b = [], blocks, spans, clip }: Values,
   { momentum, nesterov }: SgdConfig,
-  coefficient = 1,
+  coefficient: number = clip?.[0] ?? 1,
 ): { p: Float64Array; b: Float64Array } {
   const out = { p: Float64Array.from(p), b: Float64Array.from(b) };
   for (let i = 0; i < p.length; i++) {

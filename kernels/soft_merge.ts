@@ -187,6 +187,8 @@ export function toSlotsReadable(shape: MergeShape, options: ToSlotsOptions = {})
     workgroups: foldWorkgroups(ceilDiv(slotRows, SIZE)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ weights, x, scale }) =>
+      toSlotsReference(shape, weights, x, { scale, totalTokens: total }),
   };
 }
 
@@ -200,6 +202,7 @@ export function toTokensReadable(shape: MergeShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(tokenRows, SIZE)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ weights, v }) => toTokensReference(shape, weights, v),
   };
 }
 
@@ -213,6 +216,7 @@ export function dotsReadable(shape: MergeShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(weights, SIZE)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ x, v }) => dotsReference(shape, x, v),
   };
 }
 
@@ -227,15 +231,21 @@ function forEachPair(
   }
 }
 
-/** The plain loop of `toSlots`. */
+/** The plain loop of `toSlots`, with the factors and the count of tokens that its options name. */
 export function toSlotsReference(
   shape: MergeShape,
   weights: ArrayLike<number>,
   x: ArrayLike<number>,
+  { scale, totalTokens = shape.batch * shape.tokens }: {
+    readonly scale?: ArrayLike<number>;
+    readonly totalTokens?: number;
+  } = {},
 ): { u: Float64Array } {
   const u = new Float64Array(mergeSizes(shape).slotRows), { dim } = shape;
   forEachPair(shape, (n, row, w) => {
-    for (let d = 0; d < dim; d++) u[row * dim + d] += weights[w] * x[n * dim + d];
+    if (n >= totalTokens) return;
+    const factor = weights[w] * (scale?.[n] ?? 1);
+    for (let d = 0; d < dim; d++) u[row * dim + d] += factor * x[n * dim + d];
   });
   return { u };
 }
@@ -264,4 +274,22 @@ export function dotsReference(
     for (let d = 0; d < dim; d++) g[w] += x[n * dim + d] * v[row * dim + d];
   });
   return { g };
+}
+
+/** The plain loop of `dots` over normalised tokens: rows divided by |x| + eps, and the factors. */
+export function unitDotsReference(
+  shape: MergeShape,
+  eps: number,
+  x: ArrayLike<number>,
+  v: ArrayLike<number>,
+): { g: Float64Array; scale: Float64Array } {
+  const { g } = dotsReference(shape, x, v), { dim, slots } = shape;
+  const scale = new Float64Array(g.length / slots);
+  for (let n = 0; n < scale.length; n++) {
+    let squares = 0;
+    for (let d = 0; d < dim; d++) squares += x[n * dim + d] ** 2;
+    scale[n] = 1 / (Math.sqrt(squares) + eps);
+    for (let s = 0; s < slots; s++) g[n * slots + s] *= scale[n];
+  }
+  return { g, scale };
 }

@@ -19,6 +19,7 @@ import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import {
   dotsReadable,
+  dotsReference,
   MERGE_PARAMS,
   mergeBytes,
   mergeFlops,
@@ -28,7 +29,10 @@ import {
   SLOT_ROW,
   type ToSlotsOptions,
   toSlotsReadable,
+  toSlotsReference,
   toTokensReadable,
+  toTokensReference,
+  unitDotsReference,
 } from "./soft_merge.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -215,6 +219,8 @@ export function toSlotsTiled(
     workgroups: foldWorkgroups(ceilDiv(tiles, tile.size)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ weights, x, scale }) =>
+      toSlotsReference(shape, weights, x, { scale, totalTokens: total }),
   };
 }
 
@@ -229,6 +235,7 @@ export function toTokensTiled(shape: MergeShape, tile: MergeTile): Kernel {
     workgroups: foldWorkgroups(ceilDiv(tiles, tile.size)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ weights, v }) => toTokensReference(shape, weights, v),
   };
 }
 
@@ -247,6 +254,8 @@ export function dotsTiled(shape: MergeShape, tile: MergeTile, eps?: number): Ker
     workgroups: foldWorkgroups(ceilDiv(tiles, tile.size)),
     flops: mergeFlops(shape),
     bytes: mergeBytes(shape),
+    reference: ({ x, v }) =>
+      eps === undefined ? dotsReference(shape, x, v) : unitDotsReference(shape, eps, x, v),
   };
 }
 

@@ -124,6 +124,7 @@ export function softmaxPerInvocation(
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: 5 * size,
     bytes: 8 * size,
+    reference: ({ x }) => softmaxReference(view, x, { log }),
   };
 }
 
@@ -142,6 +143,7 @@ export function softmaxBackwardPerInvocation(
     workgroups: foldWorkgroups(ceilDiv(outer * inner, SIZE)),
     flops: 4 * size,
     bytes: 12 * size,
+    reference: ({ y, dOut }) => softmaxBackwardReference(view, y, dOut, { log }),
   };
 }
 

@@ -16,8 +16,10 @@ import { defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts
 import { GROUP_ARGUMENTS, MAX_F32, workgroupMax, workgroupSum } from "./snippets.ts";
 import {
   softmaxBackwardPerInvocation,
+  softmaxBackwardReference,
   type SoftmaxOptions,
   softmaxPerInvocation,
+  softmaxReference,
 } from "./softmax.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -138,6 +140,7 @@ export function softmaxPerWorkgroup(view: AxisView, options: SoftmaxOptions): Ke
     workgroups: foldWorkgroups(rows),
     flops: 5 * size,
     bytes: 8 * size,
+    reference: ({ x }) => softmaxReference(view, x, options),
   };
 }
 
@@ -151,6 +154,7 @@ export function softmaxBackwardPerWorkgroup(view: AxisView, options: SoftmaxOpti
     workgroups: foldWorkgroups(rows),
     flops: 4 * size,
     bytes: 12 * size,
+    reference: ({ y, dOut }) => softmaxBackwardReference(view, y, dOut, options),
   };
 }
 

@@ -248,6 +248,7 @@ export function stridedMap(
     workgroups: foldWorkgroups(ceilDiv(count / width, SIZE)),
     flops: f === "copy" ? 0 : count,
     bytes,
+    reference: ({ a_in: a, b_in: b, g_in: g }) => stridedMapReference(f, dims, inputs, { a, b, g }),
   };
 }
 

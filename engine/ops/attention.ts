@@ -8,11 +8,10 @@ import {
   attentionInputBackward,
   attentionScores,
   attentionScoresBackward,
-  type AttentionShape,
-  attentionSizes,
   attentionSoftmax,
   attentionValues,
 } from "../../kernels/attention.ts";
+import { type AttentionShape, attentionSizes } from "../../kernels/attention_reference.ts";
 import {
   attentionOnline,
   attentionOnlineBackwardKV,

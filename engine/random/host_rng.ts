@@ -13,7 +13,7 @@
  * @module
  */
 import { DTypeError, ShapeError } from "../errors.ts";
-import { philox4x32 } from "./philox.ts";
+import { philox4x32 } from "../../kernels/philox.ts";
 import { normalFromWord } from "./normal.ts";
 
 /** Where a generator stands, as plain JSON; goes into a checkpoint. */

@@ -14,6 +14,8 @@
  * @module
  */
 
+import { normalFromKnots } from "../../kernels/random.ts";
+
 /** Segments an octave of the tail probability is cut into. */
 const SEGMENTS = 32;
 /** Octaves of a 32-bit number. */
@@ -37,21 +39,9 @@ export function normalTable(): Uint32Array {
   return table;
 }
 
-/**
- * The standard normal number that a random 32-bit word stands for; a whole multiple of 2^-21 in [-6.34, 6.34].
- *
- * In WGSL the same lines give the same bits, with `countLeadingZeros` for `Math.clz32`.
- */
+/** The standard normal number that a random 32-bit word stands for; a whole multiple of 2^-21 in [-6.34, 6.34]. */
 export function normalFromWord(word: number): number {
-  const knots = normalTable();
-  const n = ((word << 1) | 1) >>> 0;
-  const zeros = Math.clz32(n);
-  const mantissa = n << zeros; // the leading 1 is now bit 31
-  const knot = (OCTAVES - 1 - zeros) * SEGMENTS + ((mantissa >>> 26) & (SEGMENTS - 1));
-  const fraction = (mantissa >>> 10) & 0xffff;
-  // The widest segment is 51,141 units, so the product is below 2^32 and fits a GPU's u32.
-  const z = knots[knot] - (((knots[knot] - knots[knot + 1]) * fraction) >>> 16);
-  return (word >>> 31 === 0 ? z : -z) * UNIT;
+  return normalFromKnots(word, normalTable());
 }
 
 /** Q(p) by Newton's method from a start that is not far below it. Only + - * / : the same bits in every engine. */

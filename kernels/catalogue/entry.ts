@@ -17,9 +17,6 @@ export interface CatalogueEntry {
   readonly huge: () => readonly CataloguedKernel[];
 }
 
-/** Values of bindings, by name. */
-export type Values = Readonly<Record<string, ArrayLike<number>>>;
-
 /** A kernel with what a test needs to run and judge it. */
 export interface CataloguedKernel {
   /** The kernel. */
@@ -28,11 +25,6 @@ export interface CataloguedKernel {
   readonly target?: Target;
   /** Element `i` of a binding that is read or updated, made from `value`, a pseudo-random number. */
   readonly input: (value: number, name: string, i: number) => number;
-  /**
-   * The plain loop: what the kernel must have written, by binding. NaN stands for an element that must stay as it was;
-   * null where there is no loop here.
-   */
-  readonly reference: ((inputs: Values) => Values) | null;
 }
 
 /** The calls of a launch function. */
@@ -43,8 +35,6 @@ export interface Calls<A extends readonly unknown[]> {
   readonly huge?: readonly Readonly<A>[];
   /** See `CataloguedKernel`; default: the value as it is. */
   readonly input?: (value: number, name: string, i: number, args: Readonly<A>) => number;
-  /** See `CataloguedKernel`. */
-  readonly reference: ((inputs: Values, args: Readonly<A>, kernel: Kernel) => Values) | null;
 }
 
 /**
@@ -55,7 +45,7 @@ export interface Calls<A extends readonly unknown[]> {
 export function entry<A extends readonly unknown[]>(
   family: string,
   launch: (...args: A) => object,
-  { small, huge = [], input = (value) => value, reference }: Calls<NoInfer<A>>,
+  { small, huge = [], input = (value) => value }: Calls<NoInfer<A>>,
 ): CatalogueEntry {
   const kernelsOf = (args: Readonly<A>): CataloguedKernel[] => {
     const launched = launch(...[...args] as unknown as A);
@@ -64,7 +54,6 @@ export function entry<A extends readonly unknown[]>(
       kernel,
       target: args.find(isTarget),
       input: (value, name, i) => input(value, name, i, args),
-      reference: reference && ((inputs) => reference(inputs, args, kernel)),
     }));
   };
   return {
@@ -106,16 +95,4 @@ export const HUGE: number = 2 ** 25;
 /** A value that equals others now and then: one of 0, 0.5 and 1, and their negatives. */
 export function coarse(value: number): number {
   return Math.round(2 * value) / 2;
-}
-
-/** The array a function of the index fills. */
-export function array(length: number, value: (i: number) => number): Float64Array {
-  return Float64Array.from({ length }, (_, i) => value(i));
-}
-
-/** The sum of a function of 0, 1, ..., count - 1. */
-export function sum(count: number, value: (i: number) => number): number {
-  let total = 0;
-  for (let i = 0; i < count; i++) total += value(i);
-  return total;
 }

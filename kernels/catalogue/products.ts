@@ -3,28 +3,14 @@
  * @module
  */
 import type { Activation } from "../activations.ts";
-import {
-  biasActivationBackward,
-  biasActivationBackwardReference,
-  type BiasActivationShape,
-} from "../bias_activation.ts";
+import { biasActivationBackward, type BiasActivationShape } from "../bias_activation.ts";
 import { groupedMatmul } from "../grouped_matmul.ts";
-import { matmulReadable, matmulReference } from "../matmul.ts";
+import { matmulReadable } from "../matmul.ts";
 import { matmulLaunch, matmulPlan, type MatmulVariant } from "../matmul_select.ts";
 import type { MatmulEpilogue, MatmulShape } from "../matmul_shape.ts";
 import { matmulTiled, type RegisterTile } from "../matmul_tiled.ts";
 import { matmulWorkgroup, type WorkgroupTile } from "../matmul_workgroup.ts";
-import {
-  array,
-  BOTH,
-  type CatalogueEntry,
-  each,
-  entry,
-  pairs,
-  sum,
-  TARGETS,
-  type Values,
-} from "./entry.ts";
+import { BOTH, type CatalogueEntry, each, entry, pairs, TARGETS } from "./entry.ts";
 
 const EPILOGUES: MatmulEpilogue[] = [
   {},
@@ -69,29 +55,10 @@ const VARIANTS: MatmulVariant[] = [
 const planned = (calls: [MatmulShape, MatmulEpilogue][]) =>
   pairs(calls, TARGETS).map(([[shape, epilogue], target]) => [shape, epilogue, target] as const);
 
-type Factors = Parameters<typeof matmulReference>[2];
-
-/** Products whole, or by parts of `chunk` steps along k. */
-function product(inputs: Values, shape: MatmulShape, epilogue: MatmulEpilogue, splits = 1): Values {
-  if (splits === 1) return { ...matmulReference(shape, epilogue, inputs as unknown as Factors) };
-  const { batch, m, n, k, transposeA, transposeB } = shape;
-  const chunk = 4 * Math.ceil(k / 4 / splits), y = new Float64Array(batch * splits * m * n);
-  for (let at = 0; at < y.length; at++) {
-    const [z, i, j] = [Math.floor(at / (splits * m * n)), Math.floor(at / n) % m, at % n];
-    const first = Math.floor(at / (m * n)) % splits * chunk;
-    for (let l = first; l < Math.min(k, first + chunk); l++) {
-      y[at] += inputs.a[z * m * k + (transposeA ? l * m + i : i * k + l)] *
-        inputs.b[z * k * n + (transposeB ? j * k + l : l * n + j)];
-    }
-  }
-  return { y };
-}
-
 const matmul = [
   entry("matmul", matmulReadable, {
     small: CALLS,
     huge: [[MANY, {}]],
-    reference: (inputs, [shape, epilogue = {}]) => product(inputs, shape, epilogue),
   }),
   entry("matmul_tiled", matmulTiled, {
     small: [
@@ -102,7 +69,6 @@ const matmul = [
       [{ batch: 2, m: 9, n: 8, k: 36, transposeB: true }, {}, TILES[0], 4],
     ],
     huge: [[MANY, {}, TILES[0]]],
-    reference: (inputs, [shape, epilogue, , splits]) => product(inputs, shape, epilogue, splits),
   }),
   entry("matmul_workgroup", matmulWorkgroup, {
     small: [
@@ -115,12 +81,10 @@ const matmul = [
       [{ batch: 2, m: 9, n: 8, k: 36, transposeB: true }, {}, 64, 4],
     ],
     huge: [[MANY, {}, 32]],
-    reference: (inputs, [shape, epilogue, , splits]) => product(inputs, shape, epilogue, splits),
   }),
   entry("grouped_matmul", groupedMatmul, {
     small: FEW_ROWS,
     huge: [[{ batch: 2 ** 12, m: 8, n: 2 ** 9, k: 16, transposeB: true }, {}]],
-    reference: (inputs, [shape, epilogue]) => product(inputs, shape, epilogue),
   }),
   entry("matmul_select", matmulLaunch, {
     small: [
@@ -129,19 +93,10 @@ const matmul = [
       ),
       [FEW_ROWS[0][0], FEW_ROWS[0][1], { kind: "streamed" }],
     ],
-    reference: (inputs, [shape, epilogue, variant], { program }) => {
-      const splits = "splits" in variant ? variant.splits : 1;
-      if (splits === 1) return product(inputs, shape, epilogue);
-      if (program.name !== "column_sum") return product(inputs, shape, {}, splits);
-      const count = shape.m * shape.n; // the sum of the partial products
-      const added = (i: number) => epilogue.accumulate ? inputs.y[i] : 0;
-      return { y: array(count, (i) => added(i) + sum(splits, (s) => inputs.x[s * count + i])) };
-    },
   }),
   entry("matmul_select", matmulPlan, {
     small: planned(CALLS),
     huge: planned([[MANY, {}]]),
-    reference: (inputs, [shape, epilogue]) => product(inputs, shape, epilogue),
   }),
 ];
 
@@ -161,9 +116,6 @@ const epilogues = [
     small: each(shapes),
     huge: [[{ rows: 2 ** 16, cols: 127, activation: "gelu", strip: 1, accumulate: 0 }]],
     input: (value) => 2 * value,
-    reference: ({ pre, dOut, dBias }, [shape]) => ({
-      ...biasActivationBackwardReference(shape, { pre, dOut, dBias }),
-    }),
   }),
 ];
 

@@ -1,5 +1,5 @@
 import { attention, type Device, DTypeError, ShapeError, type Tensor } from "../../engine/mod.ts";
-import { attentionReference } from "../../kernels/attention.ts";
+import { attentionReference } from "../../kernels/attention_reference.ts";
 import { checkGradients, testValues } from "../gradcheck.ts";
 import { assertClose, assertEquals, assertThrows, gpuTest } from "../harness.ts";
 

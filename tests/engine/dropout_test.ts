@@ -7,7 +7,7 @@ import {
 } from "../../engine/mod.ts";
 import type { Device } from "../../engine/mod.ts";
 import { dropout, dropPath, gaussianNoise } from "../../engine/ops/dropout.ts";
-import { philox4x32 } from "../../engine/random/philox.ts";
+import { philox4x32 } from "../../kernels/philox.ts";
 import { normalFromWord } from "../../engine/random/normal.ts";
 import { dropoutReference } from "../../kernels/random.ts";
 import { testValues } from "../gradcheck.ts";

@@ -1,16 +1,18 @@
 import { run } from "../../engine/dispatch.ts";
 import type { Device, HostArray, Tensor } from "../../engine/mod.ts";
 import {
-  attentionBackwardReference,
   attentionInputBackward,
-  attentionReference,
   attentionScores,
   attentionScoresBackward,
-  type AttentionShape,
-  attentionSizes,
   attentionSoftmax,
   attentionValues,
 } from "../../kernels/attention.ts";
+import {
+  attentionBackwardReference,
+  attentionReference,
+  type AttentionShape,
+  attentionSizes,
+} from "../../kernels/attention_reference.ts";
 import {
   attentionOnline,
   attentionOnlineBackwardKV,

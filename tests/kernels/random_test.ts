@@ -1,5 +1,5 @@
 import { run } from "../../engine/dispatch.ts";
-import { philox4x32 } from "../../engine/random/philox.ts";
+import { philox4x32 } from "../../kernels/philox.ts";
 import { defineProgram } from "../../kernels/kernel.ts";
 import { dropoutParams, PHILOX, randomWords } from "../../kernels/random.ts";
 import { wgsl } from "../../kernels/wgsl.ts";

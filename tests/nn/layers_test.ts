@@ -2,7 +2,7 @@
 import { type Device, ShapeError, type Tensor } from "../../engine/mod.ts";
 import { mul, sum } from "../../engine/ops/mod.ts";
 import { activationReference } from "../../kernels/activations.ts";
-import { attentionReference } from "../../kernels/attention.ts";
+import { attentionReference } from "../../kernels/attention_reference.ts";
 import { patchifyReference } from "../../kernels/patchify.ts";
 import {
   Attention,

@@ -1,5 +1,5 @@
 import { assertEquals, test } from "../../harness.ts";
-import { philox4x32 } from "../../../engine/random/philox.ts";
+import { philox4x32 } from "../../../kernels/philox.ts";
 
 /** The philox4x32 10 lines of `kat_vectors` in the authors' Random123 library: counter, key, words. */
 const KNOWN_ANSWERS = [
