@@ -7,9 +7,9 @@
  * @module
  */
 import { nonFinite } from "../kernels/non_finite.ts";
-import type { Kernel } from "../kernels/kernel.ts";
+import { type Kernel, readsBefore } from "../kernels/kernel.ts";
 import { NonFiniteError } from "./errors.ts";
-import { placeOf } from "./failures.ts";
+import { placeOf } from "./place.ts";
 import { type DispatchRecord, type EngineRecord, rangesOf } from "./records.ts";
 
 /** A scan of one buffer of one dispatch. */
@@ -48,12 +48,9 @@ export class AnomalyScan {
   /** The scans before (`writes` false) or after a dispatch. */
   scans(record: DispatchRecord, writes: boolean): Scan[] {
     const scans: Scan[] = [];
-    const { program, params } = record.kernel;
-    program.bindings.forEach(({ access, type }, binding) => {
-      // What an accumulating kernel overwrites (accumulate 0) may be anything.
-      const reads = access === "read" || (access === "update" && params.accumulate !== 0);
-      const wanted = writes ? access !== "read" : reads;
-      if (!wanted || !type.includes("f32")) return;
+    record.kernel.program.bindings.forEach((bound, binding) => {
+      const wanted = writes ? bound.access !== "read" : readsBefore(record.kernel, bound);
+      if (!wanted || !bound.type.includes("f32")) return;
       const slot = this.#scanned.length;
       this.#scanned.push({ record, binding });
       const count = record.ranges[binding].bytes / 4;

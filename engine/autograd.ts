@@ -11,6 +11,7 @@
  */
 import { DTypeError, ScopeError, ShapeError } from "./errors.ts";
 import { addGradients, storeGradient } from "./gradients.ts";
+import { atPlace, here } from "./place.ts";
 import { sameShape, type Tensor } from "./tensor.ts";
 
 /** A place a parameter's gradient is written straight into. `accumulate` 0 overwrites, 1 adds to what is there. */
@@ -49,6 +50,8 @@ export interface BackwardNode {
   readonly saved: Readonly<Record<string, Tensor | undefined>>;
   readonly outputs: readonly { readonly shape: readonly number[] }[];
   readonly backward: BackwardFunction<never>;
+  /** Where the op was asked for. */
+  readonly place: Error;
 }
 
 let nextId = 1;
@@ -97,6 +100,7 @@ export function record<Saved extends Record<string, Tensor | undefined>>(
     saved: entry.saved,
     outputs: entry.outputs,
     backward: entry.backward as BackwardFunction<never>,
+    place: here(name),
   };
   for (const tensor of Object.values(entry.saved)) {
     if (tensor) (tensor.storage.buffer.savedFor ??= new Set()).add(name);
@@ -133,7 +137,7 @@ export function runBackward(root: Tensor, dOut?: Tensor): void {
   }
   const gradients = new Map<Tensor, Tensor>([[root, dOut]]);
   noGrad(() => {
-    for (const node of nodesBehind(root)) visit(node, gradients);
+    for (const node of nodesBehind(root)) atPlace(node.place, () => visit(node, gradients));
     if (root.node === null) storeGradient(dOut!, takeTarget(root)!);
   });
 }

@@ -34,6 +34,7 @@ import { buildReplay } from "./replay.ts";
 import { type Scope, Scopes } from "./scope.ts";
 import { selfTest } from "./self_test.ts";
 import { type DType, expectTensor, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
+import { type Verification, verifyList, type VerifyOptions } from "./verify.ts";
 
 /** How many step lists the GPU may lag behind. */
 const MAX_IN_FLIGHT = 2;
@@ -389,6 +390,17 @@ export class Device {
   }
 
   /**
+   * Runs a step and compares what each of its kernels writes with its plain loop on the host. Slow: about a second for
+   * every 10^9 operations.
+   * @returns how many dispatches agreed, and which kernels have no plain loop to compare with
+   * @throws {MismatchError} naming the first kernel that differs, its place, the element, and what it should be
+   */
+  async verify(fn: () => unknown, { tolerance = 1e-4 }: VerifyOptions = {}): Promise<Verification> {
+    const list = await this.#recordStep(fn, "verify");
+    return await verifyList(list, (records) => this.#runNow(records), tolerance);
+  }
+
+  /**
    * Compiles the kernels of a step before it runs, one after another, and lets other tasks run in between. In browsers
    * compilation is asynchronous anyway; in Deno it blocks, so this is where a program can show progress.
    * @param fn the step, which is recorded but not run
@@ -434,7 +446,7 @@ export class Device {
     }
   }
 
-  async #runNow(list: EngineRecord[], observers: Observers): Promise<void> {
+  async #runNow(list: EngineRecord[], observers: Observers = {}): Promise<void> {
     this.#tail = this.#tail.then(() => this.#executor.run(list, observers));
     await this.#failures.unlessGone(this.#tail);
     this.#failures.raise();

@@ -4,6 +4,7 @@
  */
 import type { Kernel } from "../kernels/kernel.ts";
 import { LimitError, ShapeError } from "./errors.ts";
+import { here } from "./place.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -53,5 +54,5 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
       }
     }
   }
-  device.append({ kind: "dispatch", kernel, ranges, place: new Error(program.name) });
+  device.append({ kind: "dispatch", kernel, ranges, place: here(program.name) });
 }

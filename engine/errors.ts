@@ -16,6 +16,7 @@ export type ErrorCode =
   | "checkpoint"
   | "data"
   | "non_finite"
+  | "mismatch"
   | "scope"
   | "interrupted";
 
@@ -89,6 +90,35 @@ export class NonFiniteError extends WgradError {
   override readonly name = "NonFiniteError";
   /** The stable identifier of this kind of error. */
   override readonly code = "non_finite";
+}
+
+/** Where verify mode found a kernel that computes something else than its plain loop. */
+export interface Mismatch {
+  /** Kernel and variant, `matmul[register 8x8]`. */
+  readonly kernel: string;
+  /** Where it was asked for. */
+  readonly place: string;
+  /** The binding. */
+  readonly output: string;
+  /** Element of the binding, counted from its start. */
+  readonly index: number;
+  /** What the kernel wrote. */
+  readonly got: number;
+  /** What the plain loop wrote. */
+  readonly want: number;
+}
+
+/** A kernel does not compute what its plain loop does. */
+export class MismatchError extends WgradError {
+  /** The class name, also across realms. */
+  override readonly name = "MismatchError";
+  /** The same as the message says, for programs. */
+  readonly mismatch: Mismatch;
+  /** Makes one; the message names the thing, what it has, what it needs and the way out. */
+  constructor(message: string, mismatch: Mismatch) {
+    super("mismatch", message);
+    this.mismatch = mismatch;
+  }
 }
 
 /** A scope was used after it ended, or an asynchronous function was given where a synchronous one is needed. */

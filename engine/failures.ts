@@ -11,6 +11,7 @@ import type { VirtualBuffer } from "./buffers.ts";
 import { DeviceLostError, GpuError, OutOfMemoryError } from "./errors.ts";
 import type { EncodedDispatch } from "./executor.ts";
 import type { Pipelines } from "./pipelines.ts";
+import { placeOf } from "./place.ts";
 
 /** The errors of one device. */
 export class Failures {
@@ -185,10 +186,4 @@ export class Failures {
     }
     return "A submit was refused: ";
   }
-}
-
-/** The first line of a stack that lies outside the engine: where user code asked for the op. */
-export function placeOf(place: Error): string {
-  const lines = (place.stack ?? "").split("\n").slice(1).map((line) => line.trim());
-  return lines.find((line) => !/\/engine\//.test(line)) ?? lines.at(-1) ?? "at an unknown place";
 }

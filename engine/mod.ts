@@ -14,6 +14,7 @@ export type { Profile, ProfiledDispatch, ProfileRow } from "./profile.ts";
 export type { CapturedFunction, CapturedInput } from "./capture.ts";
 export type { EstimatedTensor, MemoryEstimate } from "./estimate.ts";
 export type { MemoryStats } from "./pool.ts";
+export type { Verification, VerifyOptions } from "./verify.ts";
 export type { ExecutorStats } from "./executor.ts";
 export { adapterLabel, type AdapterNames, isSoftwareAdapter } from "./adapter.ts";
 export * from "./ops/mod.ts";

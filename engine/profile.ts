@@ -6,7 +6,7 @@
  * @module
  */
 import type { Kernel } from "../kernels/kernel.ts";
-import { placeOf } from "./failures.ts";
+import { placeOf } from "./place.ts";
 import type { DispatchRecord } from "./records.ts";
 
 /** One dispatch of a profiled step. */

@@ -1,5 +1,5 @@
 import { addGradients } from "../../engine/gradients.ts";
-import { NonFiniteError } from "../../engine/mod.ts";
+import { NonFiniteError, sqrt } from "../../engine/mod.ts";
 import { assert, assertRejects, gpuTest } from "../harness.ts";
 
 gpuTest("detectAnomaly() names the op that made an infinity, and where", async (device) => {
@@ -30,3 +30,16 @@ gpuTest("detectAnomaly() lets a finite step pass and leaves its results usable",
   });
   assert((await sum.data())[0] === 1);
 });
+
+gpuTest(
+  "detectAnomaly() points at the forward call of the op whose backward failed",
+  async (device) => {
+    const x = device.tensor([1, 0], [2], { requiresGrad: true });
+    const rootOfAll = () => sqrt(x);
+    const step = () => rootOfAll().backward(device.tensor([1, 3e38]));
+    const error = await device.detectAnomaly(() => void step()).catch((e) => e);
+    assert(error instanceof NonFiniteError, String(error));
+    assert(error.message.startsWith("sqrt.backward[readable] made NaN"), error.message);
+    assert(error.message.includes("rootOfAll"), error.message);
+  },
+);
