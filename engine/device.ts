@@ -28,9 +28,10 @@ import { buffersIn, bytesOf, dtypeOf, fromNested, type NestedNumbers } from "./h
 import { listing } from "./listing.ts";
 import { Pipelines } from "./pipelines.ts";
 import { BufferPool, type MemoryStats } from "./pool.ts";
-import { type Profile, Profiler } from "./profile.ts";
-import { type EngineRecord, rangesOf } from "./records.ts";
+import { Profile, profiled, type ProfiledDispatch, Profiler, wallClock } from "./profile.ts";
+import { type EngineRecord, rangesOf, releasesInPlace } from "./records.ts";
 import { buildReplay } from "./replay.ts";
+import { measureRoofline, type Roofline } from "./roofline.ts";
 import { type Scope, Scopes } from "./scope.ts";
 import { selfTest } from "./self_test.ts";
 import { type DType, expectTensor, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
@@ -78,6 +79,8 @@ export class Device {
   #randomCalls = 0;
   #capturing = false;
   #capturedInputs: readonly HostArray[] = [];
+  #roofline: Promise<Roofline> | null = null;
+  readonly #budget: number;
   readonly #poison: boolean;
   readonly #reads = new WeakSet<object>();
   readonly #collected: FinalizationRegistry<Allocation>;
@@ -99,6 +102,7 @@ export class Device {
     this.software = isSoftwareAdapter(adapter.info);
     this.seed = seed;
     this.#poison = options.poison ?? false;
+    this.#budget = memoryBudget;
     const integrated = /intel|apple|qualcomm|arm|img-tec/i.test(adapter.info.vendor ?? "");
     this.target = {
       adapterClass: this.software ? "software" : integrated ? "integrated" : "discrete",
@@ -116,7 +120,7 @@ export class Device {
       this.#pipelines,
       this.#failures,
       this.#poison,
-      memoryBudget,
+      this.#budget,
     );
     this.#scopes = new Scopes((buffer, by) => this.release(buffer, by));
     if (options.selfTest ?? true) {
@@ -364,17 +368,62 @@ export class Device {
   }
 
   /**
-   * Runs a step and measures the GPU time of each of its kernels.
-   * @throws {LimitError} when the adapter has no timestamp queries
+   * Runs a step and measures the GPU time of each of its kernels, beside the adapter's roofline. Where the device has no
+   * timestamps, or rounded ones, the result says so.
+   * @param options.roofline false: leave out what the first profile of a device takes a moment to measure
    */
-  async profile(fn: () => unknown): Promise<Profile> {
-    if (!this.gpu.features.has("timestamp-query")) {
-      throw new LimitError(`profile(): ${this.label} has no timestamp queries (timestamp-query)`);
-    }
+  async profile(
+    fn: () => unknown,
+    options: { readonly roofline?: boolean } = {},
+  ): Promise<Profile> {
+    const roofline = options.roofline ?? true ? await this.roofline() : null;
     const list = await this.#recordStep(fn, "profile");
+    await this.#failures.unlessGone(this.#executor.prepare(list));
+    if (!this.gpu.features.has("timestamp-query")) return await this.#profileAlone(list, roofline);
     const profiler = new Profiler(this.gpu);
     await this.#runNow(list, { profiler });
-    return await this.#failures.unlessLost(profiler.finish(this.label));
+    return await this.#failures.unlessLost(profiler.finish(this.label, roofline));
+  }
+
+  /** A profile by the wall clock: every dispatch is submitted alone and waited for. */
+  async #profileAlone(list: EngineRecord[], roofline: Roofline | null): Promise<Profile> {
+    const dispatches: ProfiledDispatch[] = [];
+    const first = performance.now();
+    const run = async (records: EngineRecord[]): Promise<void> => {
+      await this.#runNow(records);
+      await this.#executor.throttle(0);
+    };
+    let between: EngineRecord[] = [];
+    for (const record of releasesInPlace(list)) {
+      if (record.kind !== "dispatch") {
+        between.push(record);
+        continue;
+      }
+      await run(between);
+      between = [];
+      const start = performance.now();
+      await run([record]);
+      dispatches.push(profiled(record, start - first, performance.now() - start));
+    }
+    await run(between);
+    return new Profile(this.label, dispatches, wallClock(dispatches), roofline);
+  }
+
+  /** What this adapter can do at most, measured at the first call and remembered. */
+  roofline(): Promise<Roofline> {
+    this.#roofline ??= this.#measureRoofline().catch((error) => {
+      this.#roofline = null;
+      throw error;
+    });
+    return this.#roofline;
+  }
+
+  async #measureRoofline(): Promise<Roofline> {
+    await this.sync();
+    const room = (this.#budget - this.memory.liveBytes) / 2;
+    return await this.#failures.unlessLost(
+      measureRoofline(this.gpu, this.#pipelines, this.target, room),
+    );
   }
 
   /**

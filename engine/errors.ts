@@ -112,12 +112,11 @@ export interface Mismatch {
 export class MismatchError extends WgradError {
   /** The class name, also across realms. */
   override readonly name = "MismatchError";
-  /** The same as the message says, for programs. */
-  readonly mismatch: Mismatch;
-  /** Makes one; the message names the thing, what it has, what it needs and the way out. */
-  constructor(message: string, mismatch: Mismatch) {
-    super("mismatch", message);
-    this.mismatch = mismatch;
+  /** The stable identifier of this kind of error. */
+  override readonly code = "mismatch";
+  /** Makes one; `mismatch` is what the message says, for programs. */
+  constructor(message: string, readonly mismatch: Mismatch) {
+    super(message);
   }
 }
 

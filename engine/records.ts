@@ -86,3 +86,12 @@ export function planReleases(records: readonly EngineRecord[]): Map<number, Virt
   });
   return plan;
 }
+
+/** The list with every release right after the last use of its buffer, so that the list can be run part by part. */
+export function releasesInPlace(records: readonly EngineRecord[]): EngineRecord[] {
+  const plan = planReleases(records);
+  return records.flatMap((record, i) => [
+    ...(record.kind === "release" ? [] : [record]),
+    ...(plan.get(i) ?? []).map((buffer): EngineRecord => ({ kind: "release", buffer })),
+  ]);
+}

@@ -15,7 +15,7 @@ import { type Binding, type Kernel, readsBefore, type Values } from "../kernels/
 import type { BufferRange } from "./buffers.ts";
 import { MismatchError } from "./errors.ts";
 import { placeOf } from "./place.ts";
-import { type DispatchRecord, type EngineRecord, planReleases } from "./records.ts";
+import { type DispatchRecord, type EngineRecord, releasesInPlace } from "./records.ts";
 
 /** Options of `device.verify`. */
 export interface VerifyOptions {
@@ -71,16 +71,16 @@ export async function verifyList(
   run: (records: EngineRecord[]) => Promise<void>,
   tolerance: number,
 ): Promise<Verification> {
-  const frees = planReleases(list);
+  const records = releasesInPlace(list);
   const unverified = new Set<string>();
   let verified = 0, number = 0;
   let part: EngineRecord[] = [], checks: Check[] = [], bytes = 0;
   let error: MismatchError | null = null;
 
   const finishPart = async (): Promise<void> => {
-    const [records, wanted] = [part, checks];
+    const [ready, wanted] = [part, checks];
     part = [], checks = [], bytes = 0;
-    await run(records);
+    await run(ready);
     for (const check of wanted) {
       error ??= await judge(check, tolerance);
       if (error === null) verified++;
@@ -101,7 +101,7 @@ export async function verifyList(
 
   let done = 0;
   try {
-    for (const [i, record] of list.entries()) {
+    for (const [i, record] of records.entries()) {
       done = i;
       if (record.kind === "dispatch") {
         const { kernel } = record;
@@ -112,16 +112,12 @@ export async function verifyList(
         part.push(record);
         const outputs = judged ? read(record, (b) => b.access !== "read") : null;
         if (inputs && outputs) checks.push({ record, number, inputs, outputs });
-      } else if (record.kind !== "release") {
-        part.push(record);
-      }
-      for (const buffer of frees.get(i) ?? []) part.push({ kind: "release", buffer });
+      } else part.push(record);
       if (bytes >= PART_BYTES || checks.length >= PART_DISPATCHES) await finishPart();
     }
     await finishPart();
   } catch (cause) {
-    const rest = [...frees].filter(([i]) => i > done).flatMap(([, buffers]) => buffers);
-    await run(rest.map((buffer) => ({ kind: "release", buffer }))).catch(() => {});
+    await run(records.slice(done + 1).filter((r) => r.kind === "release")).catch(() => {});
     throw cause;
   }
   if (error !== null) throw error;

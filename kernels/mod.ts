@@ -24,6 +24,7 @@ export * from "./entmax_support_reference.ts";
 export * from "./entmax_support_workgroup.ts";
 export * from "./entmax_workgroup.ts";
 export * from "./fill.ts";
+export * from "./fma_loop.ts";
 export * from "./global_norm.ts";
 export * from "./grouped_matmul.ts";
 export * from "./kernel.ts";

@@ -11,6 +11,7 @@ import {
   type ElementwiseName,
 } from "../elementwise.ts";
 import { fill } from "../fill.ts";
+import { fmaLoop } from "../fma_loop.ts";
 import { nonFinite } from "../non_finite.ts";
 import { patchify, type PatchShape, unpatchify } from "../patchify.ts";
 import { type MatrixShape, permute, transposeTiled } from "../permute.ts";
@@ -127,6 +128,7 @@ const engine = [
     small: [[195, 0x7fc00001]],
     huge: [[HUGE, 0]],
   }),
+  entry("fma_loop", fmaLoop, { small: [[195, 1], [195, 3]], huge: [[HUGE, 1]] }),
   entry("non_finite", nonFinite, {
     small: [[195, 1, 3], [195, 0, 3], [65, 2, 3]],
     huge: [[HUGE, 0, 1]],

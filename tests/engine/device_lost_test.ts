@@ -36,8 +36,9 @@ const AWAITABLES: Readonly<Record<string, (device: Device, x: Tensor) => Promise
       x.shape,
     ]),
   "detectAnomaly()": (device, x) => device.detectAnomaly(() => void busy(x)),
-  "profile()": (device, x) =>
-    device.gpu.features.has("timestamp-query") ? device.profile(() => void busy(x)) : device.sync(),
+  "verify()": (device, x) => device.verify(() => void busy(x)),
+  "profile()": (device, x) => device.profile(() => void busy(x), { roofline: false }),
+  "roofline()": (device, x) => (busy(x), device.roofline()),
   "estimate()": (device, x) => device.estimate(() => void busy(x)),
   "explain()": (device, x) => device.explain(() => void busy(x)),
   "warmUp()": (device, x) => device.warmUp(() => void busy(x)),
