@@ -12,8 +12,14 @@ import { endBar } from "./progress.ts";
  */
 const ONE_PRESS = 500;
 
-/** Runs work that a first Ctrl-C (or SIGTERM, or the end of its terminal) stops in an orderly way. */
-export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Runs work that a first Ctrl-C (or SIGTERM, or the end of its terminal) stops in an orderly way.
+ * @param onePress milliseconds; tests give others
+ */
+export async function withInterrupt<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  onePress = ONE_PRESS,
+): Promise<T> {
   const controller = new AbortController();
   let pressed = 0;
   const stop = (): void => {
@@ -22,7 +28,7 @@ export async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>
       endBar();
       console.error("stopping after this step and saving; Ctrl-C again ends at once");
       controller.abort();
-    } else if (performance.now() - pressed > ONE_PRESS) {
+    } else if (performance.now() - pressed > onePress) {
       discardUnfinished();
       Deno.exit(130);
     }
