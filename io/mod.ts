@@ -3,6 +3,7 @@
  * (atomic writes, lazy reads from disk) is in `io/files.ts`.
  * @module
  */
+export { blobSource, type Bytes, type ByteSource, bytesSource } from "./byte_source.ts";
 export * from "./named_array.ts";
 export * from "./convert.ts";
 export type { JsonObject, JsonValue } from "./json.ts";

@@ -7,12 +7,8 @@ import {
   test,
 } from "../harness.ts";
 import { elementsOf, type FileDType, type NamedArray, namedArray } from "../../io/named_array.ts";
-import {
-  type ByteSource,
-  bytesSource,
-  readSafetensors,
-  SafetensorsReader,
-} from "../../io/safetensors.ts";
+import { blobSource, type ByteSource, bytesSource } from "../../io/byte_source.ts";
+import { readSafetensors, SafetensorsReader } from "../../io/safetensors.ts";
 import { parseSafetensorsHeader } from "../../io/safetensors_header.ts";
 import {
   streamSafetensors,
