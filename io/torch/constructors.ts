@@ -25,6 +25,8 @@ import type { PickleConstructors } from "./unpickler.ts";
 
 /** Bytes that tensors are views of; the file keeps them outside of the pickle. */
 export class TorchStorage extends PyForeign {
+  /** For errors. */
+  override readonly kind = "a storage";
   /** A storage, as its persistent id describes it. */
   constructor(
     /** Names it in the file. */
@@ -47,6 +49,8 @@ export class TorchStorage extends PyForeign {
 
 /** A tensor: a view of a storage. Nothing is checked yet but that the numbers are whole. */
 export class TorchTensor extends PyForeign {
+  /** For errors. */
+  override readonly kind = "a tensor";
   /** A view, as the file describes it; offset and strides count elements. */
   constructor(
     readonly storage: TorchStorage,

@@ -77,7 +77,10 @@ export class PyUnknown {
 }
 
 /** Base of the values that the user of the unpickler makes, from known constructors and persistent ids. */
-export abstract class PyForeign {}
+export abstract class PyForeign {
+  /** What it is, with an article, for errors. */
+  abstract readonly kind: string;
+}
 
 /** A value in a few words, for errors. */
 export function describeValue(value: PyValue): string {
@@ -93,7 +96,7 @@ export function describeValue(value: PyValue): string {
   if (value instanceof PySet) return "a set";
   if (value instanceof PyGlobal) return `the name ${shortName(value.name)}`;
   if (value instanceof PyUnknown) return `a ${shortName(value.name)}`;
-  return "an object";
+  return value.kind;
 }
 
 /** A class name of a file, short and without control characters. */

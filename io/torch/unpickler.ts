@@ -11,7 +11,7 @@
  * resolver gives with the file's arguments, hands Python dicts out as JavaScript objects with the file's keys, and has no
  * bound on anything.
  *
- * Bounds: instructions (and so the stack), containers, memo, marks, lengths of names and integers. Every instruction takes
+ * Bounds: instructions (and so the stack), objects, memo, marks, names, lengths of names and integers. Every instruction takes
  * a time that depends only on the bytes that it reads and the values that it takes from the stack, so a hostile pickle
  * costs no more than an honest one of its length. Nothing here recurses, so nesting costs no stack; who walks the result
  * must expect any depth, and cycles.
@@ -37,16 +37,18 @@ import {
 
 /** Most instructions of a pickle. One tensor of a state dict takes about 40. */
 export const MAX_INSTRUCTIONS = 5_000_000;
-/** Most containers (tuples, lists, dicts, sets), which cost memory. One tensor takes about 6. */
-const MAX_CONTAINERS = 1_000_000;
+/** Most values that cost memory and time of their own: containers, strings, names. One tensor takes about 8. */
+const MAX_OBJECTS = 1_000_000;
 /** Most values kept in the memo. One tensor takes about 10. */
 const MAX_MEMO = 2_000_000;
 /** Most marks open at a time: the nesting of containers that are being filled. */
 const MAX_MARKS = 1000;
-/** Longest module or class name in bytes. */
+/** Most names of classes and functions. A pickler writes each name once. */
+const MAX_NAMES = 10_000;
+/** Longest of them in bytes. */
 const MAX_NAME = 1000;
-/** Longest integer in bytes. PyTorch's own magic number has 10. */
-const MAX_INTEGER = 256;
+/** Longest integer in bytes or digits. PyTorch's own magic number has 10 bytes. */
+const MAX_INTEGER = 64;
 const HIGHEST_PROTOCOL = 5;
 const STOP = 0x2e;
 
@@ -89,7 +91,8 @@ class Machine {
   /** Heights of the stack at the marks that are open; what lies below the last one is out of reach. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, PyValue>();
-  #containers = 0;
+  #objects = 0;
+  #names = 0;
 
   constructor(bytes: Uint8Array, constructors: PickleConstructors) {
     this.#bytes = bytes;
@@ -153,45 +156,45 @@ class Machine {
         stack.push(this.#view.getInt32(this.#take(4), true));
         return;
       case 0x49: // INT
-        stack.push(this.#decimal(this.#line()));
+        this.#push(this.#decimal(this.#line()));
         return;
       case 0x4c: // LONG
-        stack.push(this.#decimal(this.#line().replace(/L$/, "")));
+        this.#push(this.#decimal(this.#line().replace(/L$/, "")));
         return;
       case 0x8a: // LONG1
-        stack.push(this.#integer(this.#u8()));
+        this.#push(this.#integer(this.#u8()));
         return;
       case 0x8b: // LONG4
-        stack.push(this.#integer(this.#u32()));
+        this.#push(this.#integer(this.#u32()));
         return;
       case 0x47: // BINFLOAT
-        stack.push(new PyFloat(this.#view.getFloat64(this.#take(8), false)));
+        this.#push(new PyFloat(this.#view.getFloat64(this.#take(8), false)));
         return;
 
       case 0x8c: // SHORT_BINUNICODE
-        stack.push(this.#text(this.#u8()));
+        this.#push(this.#text(this.#u8()));
         return;
       case 0x58: // BINUNICODE
-        stack.push(this.#text(this.#u32()));
+        this.#push(this.#text(this.#u32()));
         return;
       case 0x8d: // BINUNICODE8
-        stack.push(this.#text(this.#u64()));
+        this.#push(this.#text(this.#u64()));
         return;
       case 0x55: // SHORT_BINSTRING
-        stack.push(this.#string2(this.#u8()));
+        this.#push(this.#string2(this.#u8()));
         return;
       case 0x54: // BINSTRING
-        stack.push(this.#string2(this.#u32()));
+        this.#push(this.#string2(this.#u32()));
         return;
       case 0x43: // SHORT_BINBYTES
-        stack.push(this.#raw(this.#u8()));
+        this.#push(this.#raw(this.#u8()));
         return;
       case 0x42: // BINBYTES
-        stack.push(this.#raw(this.#u32()));
+        this.#push(this.#raw(this.#u32()));
         return;
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        stack.push(this.#raw(this.#u64()));
+        this.#push(this.#raw(this.#u64()));
         return;
 
       case 0x29: // EMPTY_TUPLE
@@ -209,7 +212,7 @@ class Machine {
         this.#push(new PyList());
         return;
       case 0x61: // APPEND
-        this.#append(this.#popMany(1));
+        this.#append([this.#pop()]);
         return;
       case 0x65: // APPENDS
         this.#append(this.#toMark());
@@ -250,11 +253,11 @@ class Machine {
         return;
 
       case 0x63: // GLOBAL
-        stack.push(this.#global(this.#line(), this.#line()));
+        this.#push(this.#global(this.#line(), this.#line()));
         return;
       case 0x93: { // STACK_GLOBAL
         const [module, name] = this.#popMany(2);
-        stack.push(this.#global(module, name));
+        this.#push(this.#global(module, name));
         return;
       }
       case 0x52: // REDUCE
@@ -265,14 +268,14 @@ class Machine {
       }
       case 0x92: { // NEWOBJ_EX: a constructor with keyword arguments, which none of the known ones takes
         const [callee] = this.#popMany(3);
-        stack.push(new PyUnknown(this.#callee(callee)));
+        this.#push(new PyUnknown(this.#callee(callee)));
         return;
       }
       case 0x62: // BUILD
         this.#build(this.#pop());
         return;
       case 0x51: // BINPERSID
-        stack.push(this.#constructors.persistent(this.#pop()));
+        this.#push(this.#constructors.persistent(this.#pop()));
         return;
     }
     const hex = code.toString(16).padStart(2, "0");
@@ -281,11 +284,9 @@ class Machine {
 
   // ---- the stack
 
-  /** Pushes what costs memory of its own. */
+  /** Pushes what costs memory and time of its own. */
   #push(value: PyValue): void {
-    if (++this.#containers > MAX_CONTAINERS) {
-      throw this.#error(`more than ${MAX_CONTAINERS} containers`);
-    }
+    if (++this.#objects > MAX_OBJECTS) throw this.#error(`more than ${MAX_OBJECTS} objects`);
     this.#stack.push(value);
   }
 
@@ -306,9 +307,9 @@ class Machine {
   }
 
   #popMany(count: number): PyValue[] {
-    const from = this.#stack.length - count;
-    if (from < this.#floor()) throw this.#error("too few values on the stack");
-    return this.#stack.splice(from);
+    const values: PyValue[] = new Array(count);
+    for (let i = count - 1; i >= 0; i--) values[i] = this.#pop();
+    return values;
   }
 
   /** Takes all values above the last mark, and the mark. */
@@ -365,6 +366,7 @@ class Machine {
       throw this.#error("a class whose name is no string");
     }
     if (module.length + name.length > MAX_NAME) throw this.#error("a class name that is too long");
+    if (++this.#names > MAX_NAMES) throw this.#error(`more than ${MAX_NAMES} class names`);
     return new PyGlobal(`${module}.${name}`);
   }
 
@@ -450,16 +452,18 @@ class Machine {
   /** A little-endian integer in two's complement. */
   #integer(length: number): number | bigint {
     if (length > MAX_INTEGER) throw this.#error(`an integer of ${length} bytes`);
-    const start = this.#take(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = value << 8n | BigInt(this.#bytes[start + i]);
+    const words = new BigUint64Array(Math.ceil(length / 8));
+    new Uint8Array(words.buffer).set(this.#raw(length).bytes);
+    const value = words.reduceRight((sum, word) => sum << 64n | word, 0n);
     return small(BigInt.asIntN(8 * length, value));
   }
 
   /** An integer in digits; 00 and 01 are protocol 1's booleans. */
   #decimal(text: string): number | bigint | boolean {
     if (text === "00" || text === "01") return text === "01";
-    if (!/^-?[0-9]+$/.test(text)) throw this.#error("an integer that is none");
+    if (text.length > MAX_INTEGER || !/^-?[0-9]+$/.test(text)) {
+      throw this.#error("an integer that is none");
+    }
     return small(BigInt(text));
   }
 
