@@ -12,7 +12,7 @@ import { openLegacyFormat, startsLegacyFormat } from "./legacy_format.ts";
 import { type Dropped, findStateDict, type FoundStateDict } from "./state_dict.ts";
 import { checkView, readView } from "./strided.ts";
 import type { TorchStorages } from "./torch_file.ts";
-import { openZipFormat } from "./zip_format.ts";
+import { openZipFormat, startsZipFormat } from "./zip_format.ts";
 
 /** A tensor of a checkpoint. */
 export interface TorchEntry {
@@ -82,7 +82,7 @@ export class TorchReader {
     const label = source.label ?? "checkpoint";
     return await labelled(label, async () => {
       const start = await readExactly(source, 0, Math.min(4, source.size));
-      const isZip = start[0] === 0x50 && start[1] === 0x4b;
+      const isZip = startsZipFormat(start);
       if (!isZip && !startsLegacyFormat(start)) {
         throw new CheckpointError("it is neither of PyTorch's file formats (zip, legacy)");
       }
@@ -110,6 +110,17 @@ export class TorchReader {
       const storage = await this.#storages.open(tensor.storage.key);
       const data = await readView(storage, tensor, bytes);
       return { dtype, shape, data: this.#storages.bigEndian ? swapped(data, bytes) : data };
+    });
+  }
+
+  /**
+   * Compares the checksums of all bytes that the tensors are made of; a file of the legacy format has none.
+   * @throws {CheckpointError} the file is damaged
+   */
+  async verify(): Promise<void> {
+    const keys = new Set([...this.#tensors.values()].map(({ storage }) => storage.key));
+    await labelled(this.#label, async () => {
+      for (const key of keys) await this.#storages.verify(key);
     });
   }
 

@@ -24,6 +24,8 @@ export interface TorchStorages {
   readonly bigEndian: boolean;
   /** Whether a storage must be unpacked as a whole to read any of it. */
   isPacked(key: string): boolean;
+  /** Compares a storage's checksum, where there is one. @throws {CheckpointError} it is another */
+  verify(key: string): Promise<void>;
   /** A storage's bytes. */
   open(key: string): Promise<ByteSource>;
 }

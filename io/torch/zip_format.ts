@@ -14,6 +14,11 @@ import { unpickle } from "./unpickler.ts";
 /** What a file may unpack to: so much more than it has bytes. Weights hardly shrink; only a bomb needs more. */
 const MAX_UNPACKED = { times: 64, plus: 16 << 20 };
 
+/** How a file of this format starts. */
+export function startsZipFormat(start: Uint8Array): boolean {
+  return start[0] === 0x50 && start[1] === 0x4b;
+}
+
 /**
  * Reads and checks all but the storages' bytes.
  * @throws {CheckpointError} the archive or the pickle is damaged, hostile, or no checkpoint
@@ -48,6 +53,7 @@ export async function openZipFormat(source: ByteSource): Promise<TorchFile> {
       format: "zip",
       bigEndian: await isBigEndian(archive, folder),
       isPacked: (key) => entries.get(key)!.method === "deflated",
+      verify: (key) => archive.verify(entries.get(key)!),
       open: (key) => archive.content(entries.get(key)!),
     },
   };
