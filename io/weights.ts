@@ -33,7 +33,7 @@ export interface WeightsReader extends AsyncIterable<[name: string, array: Named
 
 /** Options of `openWeights`. */
 export interface OpenWeightsOptions {
-  /** The key of a PyTorch file under which its state dict stands, such as "model_ema". Default: the usual ones. */
+  /** The key of a PyTorch file under which its state dict stands, such as "model_ema" ("": at the top). Default: the usual ones. */
   readonly part?: string;
 }
 

@@ -28,7 +28,7 @@ export interface TorchEntry {
 
 /** Options of `TorchReader.open`. */
 export interface TorchOptions {
-  /** The key of the file under which the state dict stands, such as "model_ema". Default: the usual ones are tried. */
+  /** The key of the file under which the state dict stands, such as "model_ema" ("": at the top). Default: the usual ones are tried. */
   readonly part?: string;
 }
 

@@ -67,7 +67,7 @@ const FORBIDDEN_NAME = "__proto__";
 
 /**
  * Finds the state dict.
- * @param part the key under which it stands; undefined: the usual ones are tried
+ * @param part the key under which it stands, "" for the file's own dict; undefined: the usual ones are tried
  * @throws {CheckpointError} there is none, it is not clear which is meant, or it holds what is unknown
  */
 export function findStateDict(root: PyValue, part?: string): FoundStateDict {
@@ -80,7 +80,7 @@ export function findStateDict(root: PyValue, part?: string): FoundStateDict {
   if (!(root instanceof PyDict)) {
     throw new CheckpointError(`it holds ${describeValue(root)}, not a dict of tensors`);
   }
-  const found = part ?? usualPart(root);
+  const found = part === "" ? null : part ?? usualPart(root);
   const dict = found === null ? root : root.entries.get(found);
   const where = found === null ? "" : `${excerpt(found)}: `;
   if (dict === undefined) {
@@ -109,13 +109,16 @@ function usualPart(root: PyDict): string | null {
   const dicts = [...root.entries].filter(([key, value]) =>
     typeof key === "string" && holdsTensors(value)
   ).map(([key]) => key as string);
-  if (holdsTensors(root) && dicts.length === 0) return null;
-  if (dicts.length === 1 && !holdsTensors(root)) return dicts[0];
+  const bare = holdsTensors(root);
+  if (bare && dicts.length === 0) return null;
+  if (!bare && dicts.length === 1) return dicts[0];
   if (dicts.length > 0) {
+    const places = [
+      ...(bare ? ["at its top"] : []),
+      ...dicts.map((key) => `under ${excerpt(key)}`),
+    ];
     throw new CheckpointError(
-      `several parts of it hold tensors, ${
-        dicts.map(excerpt).join(", ")
-      }; say which is meant (part)`,
+      `tensors stand ${places.join(" and ")}: say which part is meant ("" for the top)`,
     );
   }
   const unknown = [...root.entries.values()].find((value) => value instanceof PyUnknown);

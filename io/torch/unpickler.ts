@@ -40,7 +40,7 @@ export const MAX_INSTRUCTIONS = 5_000_000;
 /** Most values that cost memory and time of their own: containers, strings, names. One tensor takes about 8. */
 const MAX_OBJECTS = 1_000_000;
 /** Most values kept in the memo. One tensor takes about 10. */
-const MAX_MEMO = 2_000_000;
+const MAX_MEMO = 1_000_000;
 /** Most marks open at a time: the nesting of containers that are being filled. */
 const MAX_MARKS = 1000;
 /** Most names of classes and functions. A pickler writes each name once. */
