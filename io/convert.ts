@@ -25,6 +25,12 @@ export function toFloat32(array: NamedArray): Float32Array {
       return fromBits(elements as Uint8Array, (bits) => halfBits(bits << 8));
     case "F8_E4M3":
       return fromBits(elements as Uint8Array, e4m3Bits);
+    case "F8_E5M2FNUZ":
+      return fromBits(elements as Uint8Array, (byte) => fnuzBits(byte, 2));
+    case "F8_E4M3FNUZ":
+      return fromBits(elements as Uint8Array, (byte) => fnuzBits(byte, 3));
+    case "F8_E8M0":
+      return fromBits(elements as Uint8Array, e8m0Bits);
     case "I64":
     case "U64":
       return Float32Array.from(elements as BigInt64Array | BigUint64Array, wideToNumber);
@@ -68,6 +74,28 @@ function e4m3Bits(byte: number): number {
   if (fraction === 0) return sign;
   const leading = 31 - Math.clz32(fraction); // subnormal: fraction * 2^-9
   return sign | ((leading + 118) << 23) | ((fraction << (23 - leading)) & 0x7fffff);
+}
+
+/**
+ * Float8 FNUZ (1 sign, 7 - m exponent and m fraction bits, bias 2^(6-m); all exponents are finite, 0x80 is the only NaN)
+ * to binary32 bits.
+ */
+function fnuzBits(byte: number, m: number): number {
+  if (byte === 0x80) return 0x7fc00000;
+  const sign = (byte & 0x80) << 24;
+  const rebias = 127 - (1 << (6 - m));
+  const exponent = (byte & 0x7f) >>> m;
+  const fraction = byte & ((1 << m) - 1);
+  if (exponent !== 0) return sign | ((exponent + rebias) << 23) | (fraction << (23 - m));
+  if (fraction === 0) return sign;
+  const leading = 31 - Math.clz32(fraction); // subnormal: fraction * 2^(1 - bias - m)
+  return sign | ((leading + rebias + 1 - m) << 23) | ((fraction << (23 - leading)) & 0x7fffff);
+}
+
+/** Float8 E8M0 (8 exponent bits, bias 127; 0xff is NaN) to binary32 bits; 2^-127 is subnormal there. */
+function e8m0Bits(byte: number): number {
+  if (byte === 0xff) return 0x7fc00000;
+  return byte === 0 ? 0x00400000 : byte << 23;
 }
 
 /**

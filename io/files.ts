@@ -5,9 +5,10 @@
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { CheckpointError } from "../engine/errors.ts";
 import { writeFileAtomic, type WriteFileOptions } from "./atomic_write.ts";
+import type { ByteSource } from "./byte_source.ts";
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
 import { fileError, type FileErrorClass } from "./file_error.ts";
-import { type ByteSource, readSafetensors, type SafetensorsContent } from "./safetensors.ts";
+import { readSafetensors, type SafetensorsContent } from "./safetensors.ts";
 import {
   type MetadataToWrite,
   streamSafetensors,

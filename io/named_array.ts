@@ -4,14 +4,22 @@
  * @module
  */
 import { CheckpointError, DTypeError, ShapeError } from "../engine/errors.ts";
+import { excerpt } from "./strict_json.ts";
 
-/** Element types of safetensors that wgrad reads, and their sizes in bytes. */
+/**
+ * Element types that wgrad reads, under their safetensors names, and their sizes in bytes. F8_E5M2 and F8_E4M3 are those
+ * of the Open Compute Project (E4M3 has no infinities); the FNUZ ones have one zero, one NaN and no infinity; F8_E8M0 is
+ * a bare power of two, the scale of the MX formats.
+ */
 export const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,
   F8_E5M2: 1,
   F8_E4M3: 1,
+  F8_E5M2FNUZ: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E8M0: 1,
   I16: 2,
   U16: 2,
   F16: 2,
@@ -56,6 +64,9 @@ const VIEWS = {
   I8: Int8Array,
   F8_E5M2: Uint8Array,
   F8_E4M3: Uint8Array,
+  F8_E5M2FNUZ: Uint8Array,
+  F8_E4M3FNUZ: Uint8Array,
+  F8_E8M0: Uint8Array,
   I16: Int16Array,
   U16: Uint16Array,
   F16: Uint16Array,
@@ -81,6 +92,23 @@ const TYPE_OF: ReadonlyMap<string, FileDType> = new Map([
   ["Uint32Array", "U32"],
   ["BigUint64Array", "U64"],
 ]);
+
+/** Element types of safetensors that wgrad does not read, and why. */
+const UNREAD: ReadonlyMap<unknown, string> = new Map([
+  ["F4", "its elements are smaller than a byte"],
+  ["F6_E2M3", "its elements are smaller than a byte"],
+  ["F6_E3M2", "its elements are smaller than a byte"],
+  ["C64", "its elements are complex numbers"],
+]);
+
+/** What is wrong with the name of an element type that `isFileDType` refuses, and what can be read. */
+export function describeUnread(name: unknown): string {
+  const known = `wgrad reads ${Object.keys(DTYPE_BYTES).join(", ")}`;
+  const why = UNREAD.get(name);
+  return why === undefined
+    ? `unknown dtype ${excerpt(name)}; ${known}`
+    : `dtype ${name} is not read, as ${why}; ${known}`;
+}
 
 /** Whether a string names an element type that wgrad reads. */
 export function isFileDType(name: unknown): name is FileDType {

@@ -4,6 +4,7 @@
  * @module
  */
 import { CheckpointError } from "../engine/errors.ts";
+import { asSource, type Bytes, type ByteSource, readExactly } from "./byte_source.ts";
 import type { NamedArray } from "./named_array.ts";
 import {
   headerLength,
@@ -12,16 +13,6 @@ import {
   type TensorEntry,
 } from "./safetensors_header.ts";
 import { excerpt } from "./strict_json.ts";
-
-/** Something that holds bytes and can hand out any range of them. */
-export interface ByteSource {
-  /** Its whole length in bytes. */
-  readonly size: number;
-  /** Names it in errors, such as a path. */
-  readonly label?: string;
-  /** Exactly `length` bytes from `offset` on; the caller does not write to them. */
-  read(offset: number, length: number): Promise<Uint8Array>;
-}
 
 /** All of a safetensors file. */
 export interface SafetensorsContent {
@@ -53,8 +44,8 @@ export class SafetensorsReader {
    * Reads and checks the header.
    * @throws {CheckpointError} the file is no safetensors file, truncated, or hostile
    */
-  static async open(from: Uint8Array | ByteSource): Promise<SafetensorsReader> {
-    const source = from instanceof Uint8Array ? bytesSource(from) : from;
+  static async open(from: Bytes): Promise<SafetensorsReader> {
+    const source = asSource(from);
     const label = source.label ?? "safetensors";
     const start = await readExactly(source, 0, Math.min(LENGTH_BYTES, source.size));
     const length = headerLength(start, source.size, label);
@@ -89,35 +80,9 @@ export class SafetensorsReader {
  * Reads a whole safetensors file. From a Uint8Array the arrays share its memory.
  * @throws {CheckpointError} the file is no safetensors file, truncated, or hostile
  */
-export async function readSafetensors(from: Uint8Array | ByteSource): Promise<SafetensorsContent> {
+export async function readSafetensors(from: Bytes): Promise<SafetensorsContent> {
   const reader = await SafetensorsReader.open(from);
   const tensors = new Map<string, NamedArray>();
   for await (const [name, array] of reader) tensors.set(name, array);
   return { tensors, metadata: reader.metadata };
-}
-
-/** Bytes in memory as a source; ranges share their memory. */
-export function bytesSource(bytes: Uint8Array, label?: string): ByteSource {
-  return {
-    size: bytes.byteLength,
-    label,
-    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
-  };
-}
-
-/** A source that hands out less than it promised (a file cut while it is read) must not become a short tensor. */
-async function readExactly(
-  source: ByteSource,
-  offset: number,
-  length: number,
-): Promise<Uint8Array> {
-  const bytes = await source.read(offset, length);
-  const got = bytes.byteLength;
-  if (got !== length) {
-    const label = source.label ?? "safetensors";
-    throw new CheckpointError(
-      `${label}: got ${got} of ${length} bytes at ${offset}; it became shorter while it was read`,
-    );
-  }
-  return bytes;
 }

@@ -9,7 +9,13 @@
  * @module
  */
 import { CheckpointError, ShapeError } from "../engine/errors.ts";
-import { DTYPE_BYTES, elementCount, type FileDType, isFileDType } from "./named_array.ts";
+import {
+  describeUnread,
+  DTYPE_BYTES,
+  elementCount,
+  type FileDType,
+  isFileDType,
+} from "./named_array.ts";
 import { excerpt, parseStrictJson, type StrictJson } from "./strict_json.ts";
 
 /** Where one tensor lies in a file. */
@@ -151,10 +157,7 @@ function parseEntry(
     }
   }
   const dtype = value.get("dtype");
-  if (!isFileDType(dtype)) {
-    const known = Object.keys(DTYPE_BYTES).join(", ");
-    return fail(`unknown dtype ${excerpt(dtype)}; known are ${known}`);
-  }
+  if (!isFileDType(dtype)) return fail(describeUnread(dtype));
   const shape = value.get("shape");
   if (!isNumbers(shape)) return fail("shape must be an array of numbers");
   const offsets = value.get("data_offsets");

@@ -56,6 +56,24 @@ test("toFloat32() keeps sign and payload of NaNs", () => {
   assertEquals([...bitsOf(brain)], [0x7fc10000, 0xff810000]);
 });
 
+test("toFloat32() is exact for every FNUZ float8 and every E8M0", () => {
+  const every = Uint8Array.from(upTo(256));
+  for (const [dtype, fractionBits] of [["F8_E5M2FNUZ", 2], ["F8_E4M3FNUZ", 3]] as const) {
+    const got = toFloat32(namedArray(every, undefined, dtype));
+    for (const bits of every) {
+      const bias = 2 ** (6 - fractionBits);
+      const exponent = (bits & 0x7f) >>> fractionBits;
+      const fraction = bits & (2 ** fractionBits - 1);
+      const scale = 2 ** ((exponent || 1) - bias - fractionBits);
+      const size = (exponent ? 2 ** fractionBits + fraction : fraction) * scale;
+      const want = bits === 0x80 ? NaN : bits & 0x80 ? -size : size;
+      assert(Object.is(got[bits], want), `${dtype} ${bits}: got ${got[bits]}, want ${want}`);
+    }
+  }
+  const powers = toFloat32(namedArray(every, undefined, "F8_E8M0"));
+  assertEquals([...powers], upTo(256).map((bits) => bits === 255 ? NaN : 2 ** (bits - 127)));
+});
+
 test("toFloat32() rounds F64 once, to nearest even", () => {
   const values = [
     1 + 2 ** -24,

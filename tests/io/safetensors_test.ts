@@ -7,12 +7,8 @@ import {
   test,
 } from "../harness.ts";
 import { elementsOf, type FileDType, type NamedArray, namedArray } from "../../io/named_array.ts";
-import {
-  type ByteSource,
-  bytesSource,
-  readSafetensors,
-  SafetensorsReader,
-} from "../../io/safetensors.ts";
+import { blobSource, type ByteSource, bytesSource } from "../../io/byte_source.ts";
+import { readSafetensors, SafetensorsReader } from "../../io/safetensors.ts";
 import { parseSafetensorsHeader } from "../../io/safetensors_header.ts";
 import {
   streamSafetensors,
@@ -193,6 +189,25 @@ test("SafetensorsReader reads the header first and each tensor when asked", asyn
     CheckpointError,
     'some/file: there is no tensor "none"',
   );
+});
+
+test("SafetensorsReader reads a Blob", async () => {
+  const file = writeSafetensors([["a", namedArray(Float32Array.of(1, 2))]]);
+  const reader = await SafetensorsReader.open(new Blob([file]));
+  assertEquals(elementsOf(await reader.read("a")), Float32Array.of(1, 2));
+  await assertRejects(
+    () => SafetensorsReader.open(blobSource(new Blob([file.subarray(0, 20)]), "cut")),
+    CheckpointError,
+    "cut: claims a header",
+  );
+});
+
+test("parseSafetensorsHeader() names the element types that it knows and does not read", () => {
+  for (const [dtype, why] of [["F4", "smaller than a byte"], ["C64", "complex numbers"]]) {
+    const file = fileOf(`{"a":{"dtype":"${dtype}","shape":[1],"data_offsets":[0,8]}}`);
+    const message = `dtype ${dtype} is not read, as its elements are ${why}; wgrad reads BOOL, U8`;
+    assertThrows(() => parseSafetensorsHeader(file), CheckpointError, message);
+  }
 });
 
 test("SafetensorsReader refuses a source that became shorter", async () => {

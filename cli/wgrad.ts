@@ -1,0 +1,55 @@
+/**
+ * `deno task wgrad COMMAND …`: wgrad on the command line. Each command is a module of `cli/wgrad/`, loaded when it is
+ * called.
+ * @module
+ */
+import { DTypeError, InterruptedError, ShapeError, WgradError } from "../engine/errors.ts";
+import { UsageError } from "./main.ts";
+
+/** A command: what it does, in a line, and how it is started. */
+interface Command {
+  readonly about: string;
+  readonly load: () => Promise<{ run(args: readonly string[]): Promise<void> }>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  inspect: {
+    about: "list the tensors of a checkpoint: FILE [--json] [--values] [--part NAME]",
+    load: () => import("./wgrad/inspect.ts"),
+  },
+};
+
+function usage(): string {
+  const lines = Object.entries(COMMANDS).map(([name, { about }]) =>
+    `  ${name.padEnd(10)} ${about}`
+  );
+  return `Usage: deno task wgrad COMMAND …\n\n${lines.join("\n")}`;
+}
+
+/** Runs one command; the exit code is 0, 1 (an error that is told), 2 (wrong usage) or 130 (interrupted). */
+async function main([name = "--help", ...args]: readonly string[]): Promise<number> {
+  if (name === "--help" || name === "-h") {
+    console.log(usage());
+    return 0;
+  }
+  if (!Object.hasOwn(COMMANDS, name)) {
+    console.error(`wgrad: there is no command ${JSON.stringify(name)}\n${usage()}`);
+    return 2;
+  }
+  try {
+    await (await COMMANDS[name].load()).run(args);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`wgrad ${name}: ${error.message}`);
+      return 2;
+    }
+    const known = error instanceof WgradError || error instanceof ShapeError ||
+      error instanceof DTypeError;
+    if (!known) throw error;
+    console.error(`${error.name}: ${error.message}`);
+    return error instanceof InterruptedError ? 130 : 1;
+  }
+}
+
+Deno.exitCode = await main(Deno.args);
