@@ -6,7 +6,7 @@
  * @module
  */
 import { rotate, unrotate, type Vec3 } from "../vectors.ts";
-import type { Colour } from "./draws.ts";
+import { type Colour, smoothStep } from "./draws.ts";
 import { type Ellipsoid, enterEllipsoid, makeRay, type Ray } from "./ellipsoid.ts";
 import type { Eyes } from "./eyes.ts";
 import { type Paint, paintClothes, paintEye, paintHair, paintRim, paintSkin } from "./paint.ts";
@@ -46,8 +46,7 @@ export class Caster {
   readonly #scene: Scene;
   readonly #eyes: Eyes;
   readonly #bound: Ellipsoid;
-  readonly #neck: Ellipsoid;
-  readonly #shoulders: Ellipsoid;
+  readonly #torso: readonly [neck: Ellipsoid, shoulders: Ellipsoid];
   readonly #head: Frame;
   readonly #body: Frame;
   readonly #cover: Frame | undefined;
@@ -66,8 +65,10 @@ export class Caster {
       root[1] + scene.headAt[1],
       root[2] + scene.headAt[2],
     ];
-    this.#neck = { centre: [0, -4, 0.4], axes: [0.8 * x, 12, 0.78 * x] };
-    this.#shoulders = { centre: [0, -19.5, 1.5], axes: [20.5, 11.5, 9.5] };
+    this.#torso = [
+      { centre: [0, -4, 0.4], axes: [0.8 * x, 12, 0.78 * x] },
+      { centre: [0, -19.5, 1.5], axes: [20.5, 11.5, 9.5] },
+    ];
     const { toLight } = scene.around;
     this.#head = makeFrame(scene.headAt, scene.head, toLight);
     this.#body = makeFrame(nape, scene.body, toLight);
@@ -87,9 +88,9 @@ export class Caster {
     const part = this.#castHead(out);
     if (part !== "backdrop") return part;
     aim(this.#body, dx, dy);
-    const body = nearest(this.#body.ray, [this.#neck, this.#shoulders]);
+    const body = nearest(this.#body.ray, this.#torso);
     if (body === undefined) return "backdrop";
-    const isNeck = body.ellipsoid === this.#neck;
+    const isNeck = body.ellipsoid === this.#torso[0];
     return this.#showEllipsoid(this.#body, body, isNeck ? "neck" : "clothes", out);
   }
 
@@ -97,24 +98,40 @@ export class Caster {
     const frame = this.#head, { ray } = frame;
     const { surface, hair, ears } = this.#scene.person;
     if (!passesOrigin(ray, HEAD_REACH)) return "backdrop";
-    const start = enterEllipsoid(ray, this.#bound);
-    let t = start === Infinity ? Infinity : surface.enter(ray, start, start + 30);
-    let part: Part = t === Infinity ? "backdrop" : "skin";
+    let t = Infinity, part: Part = "backdrop";
     let met: Ellipsoid | undefined;
-    for (const ear of ears) {
-      const at = enterEllipsoid(ray, ear);
-      if (at < t) [t, part, met] = [at, "ear", ear];
-    }
     for (let i = 0; i < hair.shells.length; i++) {
       const at = enterEllipsoid(ray, hair.shells[i]);
       if (
-        at >= t || !hair.covers(i, ray.ox + at * ray.dx, ray.oy + at * ray.dy, ray.oz + at * ray.dz)
-      ) continue;
-      [t, part, met] = [at, "hair", hair.shells[i]];
+        at < t && hair.covers(i, ray.ox + at * ray.dx, ray.oy + at * ray.dy, ray.oz + at * ray.dz)
+      ) {
+        t = at;
+        part = "hair";
+        met = hair.shells[i];
+      }
+    }
+    for (let i = 0; i < ears.length; i++) {
+      const at = enterEllipsoid(ray, ears[i]);
+      if (at < t) {
+        t = at;
+        part = "ear";
+        met = ears[i];
+      }
+    }
+    const start = enterEllipsoid(ray, this.#bound);
+    if (start < t) {
+      const at = surface.enter(ray, start, Math.min(t, start + HEAD_REACH));
+      if (at < t) {
+        t = at;
+        part = "skin";
+      }
     }
     if (this.#scene.person.subject.glasses !== undefined) {
       const at = this.#enterGlasses(ray);
-      if (at < t) [t, part] = [at, "glasses"];
+      if (at < t) {
+        t = at;
+        part = "glasses";
+      }
     }
     if (part === "backdrop") return part;
     const x = ray.ox + t * ray.dx, y = ray.oy + t * ray.dy, z = ray.oz + t * ray.dz;
@@ -155,8 +172,8 @@ export class Caster {
       nz = (z - centre[2]) / radius;
     const part = paintEye(this.#scene.person.subject, eyes, side, nx, ny, nz, this.#paint);
     // The cornea bulges: its normal is that of a smaller sphere further out.
-    const bulge = part === "sclera" ? 0 : 0.45, [gx, gy, gz] = eyes.gaze;
-    const bx = nx - bulge * gx, by = ny - bulge * gy, bz = nz - bulge * gz;
+    const bulge = part === "sclera" ? 0 : 0.45, { gaze } = eyes;
+    const bx = nx - bulge * gaze[0], by = ny - bulge * gaze[1], bz = nz - bulge * gaze[2];
     const length = Math.sqrt(bx * bx + by * by + bz * bz);
     this.#shade(this.#head, bx / length, by / length, bz / length, out);
     return part;
@@ -199,7 +216,12 @@ export class Caster {
     if (part === "hair") paintHair(subject, hair.strands(x, y, z), paint);
     else if (part === "clothes") paintClothes(subject, x, y, z, paint);
     else if (part === "cover") setPaint(paint, this.#scene.cover!.colour);
-    else setPaint(paint, subject.skin, part === "neck" ? 0.7 : 0.85);
+    else if (part === "neck") setPaint(paint, subject.skin, 0.7);
+    else {setPaint(
+        paint,
+        subject.skin,
+        earShade((y - centre[1]) / axes[1], (z - centre[2]) / axes[2]),
+      );}
     this.#shade(frame, nx / length, ny / length, nz / length, out);
     return part;
   }
@@ -208,10 +230,11 @@ export class Caster {
   #shade(frame: Frame, nx: number, ny: number, nz: number, out: Float64Array): void {
     const { light, sky, ground, fill } = this.#scene.around;
     const { red, green, blue, gloss } = this.#paint;
-    const { ray, light: [lx, ly, lz], up: [ux, uy, uz] } = frame;
+    const { ray, up } = frame;
+    const lx = frame.light[0], ly = frame.light[1], lz = frame.light[2];
     const facing = nx * lx + ny * ly + nz * lz;
     const lit = Math.max(0, (facing + 0.12) / 1.12);
-    const upward = 0.5 + 0.5 * (nx * ux + ny * uy + nz * uz);
+    const upward = 0.5 + 0.5 * (nx * up[0] + ny * up[1] + nz * up[2]);
     const length = Math.sqrt(ray.dx * ray.dx + ray.dy * ray.dy + ray.dz * ray.dz);
     const towards = -(nx * ray.dx + ny * ray.dy + nz * ray.dz) / length;
     const front = fill * Math.max(0, towards);
@@ -222,12 +245,10 @@ export class Caster {
       const h2 = half * half, h4 = h2 * h2, h8 = h4 * h4, h16 = h8 * h8;
       shine = gloss * h16 * h16;
     }
-    const each = (c: number, albedo: number): number =>
-      albedo * (light[c] * lit + ground[c] + (sky[c] - ground[c]) * upward + front) +
-      light[c] * shine;
-    out[0] = each(0, red);
-    out[1] = each(1, green);
-    out[2] = each(2, blue);
+    for (let c = 0; c < 3; c++) {
+      const around = light[c] * lit + ground[c] + (sky[c] - ground[c]) * upward + front;
+      out[c] = (c === 0 ? red : c === 1 ? green : blue) * around + light[c] * shine;
+    }
   }
 }
 
@@ -252,7 +273,8 @@ function makeFrame(at: Vec3, axes: readonly [Vec3, Vec3, Vec3], toLight: Vec3): 
 }
 
 /** Points the frame's ray along (dx, dy, 1) of the camera. */
-function aim({ axes: [x, y, z], ray }: Frame, dx: number, dy: number): void {
+function aim({ axes, ray }: Frame, dx: number, dy: number): void {
+  const x = axes[0], y = axes[1], z = axes[2];
   ray.dx = x[0] * dx + x[1] * dy + x[2];
   ray.dy = y[0] * dx + y[1] * dy + y[2];
   ray.dz = z[0] * dx + z[1] * dy + z[2];
@@ -272,6 +294,11 @@ function nearest(ray: Ray, ellipsoids: readonly Ellipsoid[]): Meeting | undefine
     if (t < (found?.t ?? Infinity)) found = { ellipsoid, t };
   }
   return found;
+}
+
+/** An ear is darker within its rim; coordinates reach from -1 to 1. */
+function earShade(y: number, z: number): number {
+  return 0.85 - 0.4 * smoothStep(0.6, 0.2, y * y + (z - 0.15) * (z - 0.15));
 }
 
 function setPaint(paint: Paint, [red, green, blue]: Colour, amount = 1): void {

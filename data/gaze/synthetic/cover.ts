@@ -41,10 +41,12 @@ export function drawCover(rng: Rng, skin: Colour): CoverLook {
     const axes: Vec3 = [between(rng, [7.5, 9.5]), between(rng, [2.8, 4.2]), 1.5];
     return { parts: [{ centre: [0, 0, 0], axes }], colour, roll, course };
   }
-  const parts = [-1.5, -0.5, 0.5, 1.5].map((place): Ellipsoid => ({
-    centre: [1.2 * (place * place - 1), place * FINGER_STEP, 0],
-    axes: [10, FINGER, FINGER],
+  const fingers = [-1.5, -0.5, 0.5, 1.5].map((place): Ellipsoid => ({
+    centre: [place * place - 2.5, place * FINGER_STEP, 0],
+    axes: [8.5, FINGER, FINGER],
   }));
+  const palm: Ellipsoid = { centre: [9, 0, 0.4], axes: [6, 4.3, 1.5] };
+  const parts = [...fingers, palm];
   return { parts, colour, roll, course };
 }
 

@@ -14,6 +14,8 @@ import type { Subject } from "./subject.ts";
 export const LID = 0.1;
 /** Over how many centimetres the lids' spheres blend into the face. */
 const BLEND = 0.55;
+/** No bump reaches further back than this. */
+const BUMPS_END = -1.6;
 /** Numbers a bump takes: middle, one over its reach along each axis, height. */
 const BUMP = 7;
 /** A step is this share of f and at most so long, as f is only nearly a distance where bumps are steep. */
@@ -62,13 +64,14 @@ export class HeadSurface {
     const scaled = Math.sqrt(qx * qx + qy * qy + qz * qz);
     const gx = qx / skull[0], gy = qy / skull[1], gz = qz / skull[2];
     let f = scaled * (scaled - 1) / Math.sqrt(gx * gx + gy * gy + gz * gz + 1e-9);
-    if (z > 0) return f;
+    if (z > BUMPS_END) return f;
     const bumps = this.#bumps;
     for (let i = 0; i < bumps.length; i += BUMP) {
-      const u = (ax - bumps[i]) * bumps[i + 3];
       const v = (y - bumps[i + 1]) * bumps[i + 4];
-      const w = (z - bumps[i + 2]) * bumps[i + 5];
-      const rest = 1 - u * u - v * v - w * w;
+      const high = 1 - v * v;
+      if (high <= 0) continue;
+      const u = (ax - bumps[i]) * bumps[i + 3], w = (z - bumps[i + 2]) * bumps[i + 5];
+      const rest = high - u * u - w * w;
       if (rest > 0) f -= bumps[i + 6] * rest * rest * rest;
     }
     const lx = ax - eyeX, ly = y - eyeY, lz = z - this.eyeZ;

@@ -4,8 +4,7 @@
  */
 import type { Rng } from "../../random.ts";
 import { between, chance, type Interval } from "./draws.ts";
-import { CLIP_LENGTH } from "./motion.ts";
-import type { Ranges } from "./ranges.ts";
+import { CLIP_LENGTH, type Ranges } from "./ranges.ts";
 
 /** What hides the eyes in one frame, and how much. */
 export interface Hiding {

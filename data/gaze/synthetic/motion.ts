@@ -5,10 +5,7 @@
  */
 import type { Rng } from "../../random.ts";
 import { between, type Interval, mix, smoothStep } from "./draws.ts";
-import type { Ranges } from "./ranges.ts";
-
-/** Frames of a clip. */
-export const CLIP_LENGTH = 7;
+import { CLIP_LENGTH, type Ranges } from "./ranges.ts";
 
 /** Yaw, pitch and roll of a head, degrees, relative to facing the camera. */
 export type HeadAngles = readonly [yaw: number, pitch: number, roll: number];

@@ -2,18 +2,20 @@
  * Value noise: a smooth random function of space, for skin, hair and cloth. Integer hashes and + - * only.
  * @module
  */
+import { mix } from "./draws.ts";
 
 /** A smooth function of three coordinates with values in [0, 1) and features of about size 1. */
 export function noise3(x: number, y: number, z: number, seed = 0): number {
   const ix = Math.floor(x), iy = Math.floor(y), iz = Math.floor(z);
   const tx = ease(x - ix), ty = ease(y - iy), tz = ease(z - iz);
-  const edge = (dy: number, dz: number): number => {
-    const a = lattice(ix, iy + dy, iz + dz, seed), b = lattice(ix + 1, iy + dy, iz + dz, seed);
-    return a + (b - a) * tx;
-  };
-  const near = edge(0, 0) + (edge(1, 0) - edge(0, 0)) * ty;
-  const far = edge(0, 1) + (edge(1, 1) - edge(0, 1)) * ty;
-  return near + (far - near) * tz;
+  const near = mix(edge(ix, iy, iz, tx, seed), edge(ix, iy + 1, iz, tx, seed), ty);
+  const far = mix(edge(ix, iy, iz + 1, tx, seed), edge(ix, iy + 1, iz + 1, tx, seed), ty);
+  return mix(near, far, tz);
+}
+
+/** Between two neighbours in x. */
+function edge(x: number, y: number, z: number, amount: number, seed: number): number {
+  return mix(lattice(x, y, z, seed), lattice(x + 1, y, z, seed), amount);
 }
 
 function ease(t: number): number {

@@ -43,7 +43,7 @@ function paintBeard(subject: Subject, x: number, y: number, z: number, paint: Pa
   const ax = Math.abs(x);
   const jaw = smoothStep(-3.2, -5.2, y + 0.12 * (6 - ax)) * (1 - smoothStep(-1.5, 0.5, z));
   const upperLip = smoothStep(-4.1, -4.6, y) * (1 - smoothStep(2.2, 3.4, ax));
-  const grain = 0.75 + 0.5 * noise3(3 * x, 3 * y, 3 * z, 17);
+  const grain = 0.75 + 0.5 * noise3(1.7 * x, 1.7 * y, 1.7 * z, 17);
   blend(paint, subject.hairColour, subject.beard * grain * Math.max(jaw, upperLip) * 0.8);
 }
 

@@ -15,7 +15,7 @@ export interface Person {
   readonly subject: Subject;
   readonly surface: HeadSurface;
   readonly hair: Hair;
-  readonly ears: readonly [Ellipsoid, Ellipsoid];
+  readonly ears: readonly Ellipsoid[];
   /** Points on skull, hair and ears; their box is that of the head. */
   readonly headPoints: readonly Vec3[];
   /** Points on the front of the head from the eyebrows to the chin; their box is that of the face. */
@@ -35,7 +35,7 @@ export function makePerson(subject: Subject): Person {
     centre: [side * (subject.skull[0] - 0.1), -0.9, 0.9],
     axes: [0.85, 3.1, 1.9],
   });
-  const ears = [ear(1), ear(-1)] as const;
+  const ears = subject.hair === "long" ? [] : [ear(1), ear(-1)]; // long hair lies over them
   const bare = pointsOn(surface);
   const hairPoints = hair.shells.flatMap((shell, i) =>
     spherePoints(shell.centre, shell.axes).filter(([x, y, z]) => hair.covers(i, x, y, z))

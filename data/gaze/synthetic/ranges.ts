@@ -6,7 +6,11 @@
  * the eyes' angle, about 14 degrees on average.
  * @module
  */
+import { ShapeError } from "../../../engine/errors.ts";
 import type { Interval } from "./draws.ts";
+
+/** Frames of a clip. */
+export const CLIP_LENGTH = 7;
 
 /** Half-open range of the numbers that stand for subjects, or for lights. */
 export type NumberRange = readonly [first: number, end: number];
@@ -98,8 +102,8 @@ export const RANGES: Ranges = {
   distance: [45, 120],
   bearing: [-15, 15],
   elevation: [-8, 8],
-  headShare: [0.62, 0.82],
-  offCentre: [-0.06, 0.06],
+  headShare: [0.7, 0.92],
+  offCentre: [-0.05, 0.05],
   drift: [-0.03, 0.03],
   blink: 0.3,
   blinkFrames: [1, 3],
@@ -111,3 +115,41 @@ export const RANGES: Ranges = {
   softness: [0, 0.004],
   noise: [0.004, 0.03],
 };
+
+/** Names of the ranges that are shares of clips, and of those that count frames of a clip. */
+const SHARES = ["turnedAway", "blink", "cover", "blur"] as const;
+const FRAME_COUNTS = ["blinkFrames", "coverFrames", "blurFrames"] as const;
+
+/**
+ * Refuses ranges that nothing can be drawn from.
+ * @throws {ShapeError} names the range
+ */
+export function checkRanges(ranges: Ranges): void {
+  const isInterval = (value: Interval): boolean =>
+    value.length === 2 && value.every(Number.isFinite) && value[0] <= value[1];
+  const refuse = (name: string, want: string): never => {
+    throw new ShapeError(
+      `gaze ranges: ${name} must be ${want}, got ${JSON.stringify(ranges[name as keyof Ranges])}`,
+    );
+  };
+  for (const name of SHARES) {
+    if (!(ranges[name] >= 0 && ranges[name] <= 1)) refuse(name, "a share in [0, 1]");
+  }
+  for (const name of FRAME_COUNTS) {
+    const [least, most] = ranges[name];
+    const whole = Number.isInteger(least) && Number.isInteger(most);
+    if (!whole || least < 1 || most < least || most > CLIP_LENGTH) {
+      refuse(name, `whole numbers that rise from 1 to at most ${CLIP_LENGTH}`);
+    }
+  }
+  for (const [name, value] of Object.entries(ranges)) {
+    if (typeof value === "number") continue;
+    const intervals: readonly Interval[] = name === "headTurn" ? value : [value];
+    if (!intervals.every(isInterval)) refuse(name, "two finite numbers that rise");
+  }
+  if (!(ranges.distance[0] > 30)) {
+    refuse("distance", "above 30, outside the head and what covers it");
+  }
+  if (!(ranges.headShare[0] > 0)) refuse("headShare", "above 0");
+  if (!(ranges.movement[0] > 0)) refuse("movement", "above 0");
+}

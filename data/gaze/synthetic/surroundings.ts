@@ -84,7 +84,7 @@ export function backdropAt(around: Surroundings, x: number, y: number, out: Floa
 /** A colour of a room or a street, dull more often than not. */
 function drawColour(rng: Rng): Colour {
   const light = between(rng, [0.02, 0.7]);
-  return vary(rng, [light, light, light], chance(rng, 0.3) ? 0.7 : 0.2);
+  return vary(rng, [light, light, light], chance(rng, 0.3) ? 0.5 : 0.15);
 }
 
 function scaled(colour: Colour, amount: number): Colour {
