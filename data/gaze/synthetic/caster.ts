@@ -38,9 +38,6 @@ export const HEAD_PARTS: ReadonlySet<Part> = new Set<Part>([
 
 /** Radius of a sphere about the head's origin that holds all of it. */
 const HEAD_REACH = 21;
-/** Plane of the glasses before the eyes, their lenses' half-axes, and half the rims' width. */
-const LENS = { before: 1.9, width: 2.6, height: 1.95, rim: 0.16 };
-
 /** Casts rays into one scene. Not for two at a time: it keeps its scratch values. */
 export class Caster {
   readonly #scene: Scene;
@@ -127,7 +124,7 @@ export class Caster {
       }
     }
     if (this.#scene.person.subject.glasses !== undefined) {
-      const at = this.#enterGlasses(ray);
+      const at = enterGlasses(ray, this.#eyes);
       if (at < t) {
         t = at;
         part = "glasses";
@@ -177,31 +174,6 @@ export class Caster {
     const length = Math.sqrt(bx * bx + by * by + bz * bz);
     this.#shade(this.#head, bx / length, by / length, bz / length, out);
     return part;
-  }
-
-  /** Where a ray meets the rims, the bridge or a temple of the glasses. */
-  #enterGlasses(ray: Ray): number {
-    const { centre, radius } = this.#eyes;
-    const plane = centre[2] - radius - LENS.before + 1.1;
-    const front = (plane - ray.oz) / ray.dz;
-    if (front > 0) {
-      const x = Math.abs(ray.ox + front * ray.dx), y = ray.oy + front * ray.dy - centre[1] + 0.25;
-      const u = (x - centre[0]) / LENS.width, v = y / LENS.height;
-      const r = u * u * u * u + v * v * v * v; // between an ellipse and a rectangle
-      const onRim = r > 1 - 4 * LENS.rim / LENS.height * 0.5 &&
-        r < 1 + 4 * LENS.rim / LENS.height * 0.5;
-      const onBridge = x < centre[0] - LENS.width && y > 0.3 && y < 0.3 + 2 * LENS.rim;
-      if (onRim || onBridge) return front;
-    }
-    const outer = centre[0] + LENS.width;
-    let first = Infinity;
-    for (const side of [1, -1]) {
-      const t = (side * outer - ray.ox) / ray.dx;
-      if (t <= 0 || t >= first) continue;
-      const y = ray.oy + t * ray.dy - centre[1], z = ray.oz + t * ray.dz;
-      if (y > 0.1 && y < 0.45 && z > plane && z < 0) first = t;
-    }
-    return first;
   }
 
   #showEllipsoid(frame: Frame, { ellipsoid, t }: Meeting, part: Part, out: Float64Array): Part {
