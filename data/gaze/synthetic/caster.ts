@@ -9,6 +9,7 @@ import { rotate, unrotate, type Vec3 } from "../vectors.ts";
 import { type Colour, smoothStep } from "./draws.ts";
 import { type Ellipsoid, enterEllipsoid, makeRay, type Ray } from "./ellipsoid.ts";
 import type { Eyes } from "./eyes.ts";
+import { enterGlasses } from "./glasses.ts";
 import { type Paint, paintClothes, paintEye, paintHair, paintRim, paintSkin } from "./paint.ts";
 import type { Scene } from "./scene.ts";
 
