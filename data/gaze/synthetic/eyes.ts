@@ -40,11 +40,14 @@ export class Eyes {
   readonly down: number;
   readonly slant: number;
   readonly radius: number;
+  /** 1 open, 0 shut. */
+  readonly open: number;
 
   /** The eyes of `subject` on its `surface`. */
   constructor(subject: Subject, surface: HeadSurface, state: EyeState) {
     this.centre = [subject.eyeX, subject.eyeY, surface.eyeZ];
     this.radius = subject.eyeball;
+    this.open = state.open;
     this.gaze = lookAlong(state.yaw, state.pitch);
     this.width = subject.openingWidth;
     this.slant = subject.slant;

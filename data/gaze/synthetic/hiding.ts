@@ -14,8 +14,6 @@ export interface Hiding {
   readonly coverAway: number | undefined;
   /** Standard deviation of the blur, as a share of the frame; 0 where there is none. */
   readonly blur: number;
-  /** Whether the eyes are hidden altogether. */
-  readonly hidden: boolean;
 }
 
 /** Frames from `first` to before `end`. */
@@ -43,7 +41,6 @@ export function drawHiding(rng: Rng, ranges: Ranges): Hiding[] {
       open: shut === 0 ? 0 : shut === 1 ? HALF_OPEN : 1,
       coverAway: covered * COVER_SPEED > COVER_GONE ? undefined : covered * COVER_SPEED,
       blur: blurred === 0 ? width : 0,
-      hidden: shut === 0 || covered === 0 || blurred === 0,
     };
   });
 }

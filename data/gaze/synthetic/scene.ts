@@ -49,8 +49,8 @@ export interface Scene {
   readonly blur: number;
   /** Standard deviation of the noise on values of [0, 1]. */
   readonly noise: number;
-  /** Whether the eyes are shut, covered or lost in blur. */
-  readonly hidden: boolean;
+  /** Whether the eyes are lost in the blur. */
+  readonly lost: boolean;
 }
 
 /** Height that `Ranges.headShare` speaks of. */
@@ -84,7 +84,7 @@ export function makeScene(settings: SceneSettings): Scene {
     cover: undefined,
     blur: 0,
     noise: 0,
-    hidden: settings.eyes.open === 0,
+    lost: false,
   };
 }
 
@@ -113,7 +113,7 @@ export function drawScenes(
   const cover = drawCover(stream("cover"), person.subject.skin);
   const shot = drawShot(stream("camera"), ranges);
   return Array.from({ length: CLIP_LENGTH }, (_, t): Scene => {
-    const { open, coverAway, blur, hidden } = hidings[t];
+    const { open, coverAway, blur } = hidings[t];
     const [yaw, pitch] = gazes[t];
     const scene = makeScene({
       person,
@@ -131,7 +131,7 @@ export function drawScenes(
         : placeCover(cover, viewAxes(eyes), eyes, coverAway),
       blur: Math.sqrt(blur * blur + shot.softness * shot.softness),
       noise: shot.noise,
-      hidden,
+      lost: blur > 0,
     };
   });
 }

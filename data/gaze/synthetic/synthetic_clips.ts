@@ -72,7 +72,7 @@ export class SyntheticClips implements ClipSource {
       faceKnown: new Uint8Array(length),
       gaze: new Float32Array(length * 3),
       headPose: new Float32Array(length * 3),
-      hidden: Uint8Array.from(scenes, (scene) => scene.hidden ? 1 : 0),
+      hidden: new Uint8Array(length),
     };
     scenes.forEach((scene, t) => {
       clip.frames.set(renderScene(scene, size, noise.cell(index, t)), t * size * size * 3);
@@ -109,6 +109,7 @@ function setTruth(clip: SyntheticClip, t: number, scene: Scene, label: string): 
   }
   clip.gaze.set(truth.gaze, 3 * t);
   clip.headPose.set(truth.headPose, 3 * t);
+  clip.hidden[t] = truth.hidden ? 1 : 0;
 }
 
 /** The part of a box that is inside the frame, in pixels; undefined where less than a pixel is left. */

@@ -8,6 +8,7 @@
  * @module
  */
 import { addScaled, dot, rotate, unit, unrotate, type Vec3, viewAxes } from "../vectors.ts";
+import { enterEllipsoid } from "./ellipsoid.ts";
 import { betweenEyes, type Scene } from "./scene.ts";
 
 /** (left, top, right, bottom), in frames: 0 to 1 inside the picture. */
@@ -22,6 +23,8 @@ export interface Truth {
   /** Unit vectors on the view axes of the point between the eyes (see `vectors.ts`): gaze, and where the head points. */
   readonly gaze: Vec3;
   readonly headPose: Vec3;
+  /** Whether no eye can be seen: turned away, shut, covered or lost in blur. */
+  readonly hidden: boolean;
 }
 
 /** An opening faces the camera when its direction is less than 80 degrees off. */
@@ -41,6 +44,8 @@ export function truthOf(scene: Scene): Truth {
     eyes,
     gaze: inView(scene.eyes.gaze),
     headPose: inView([0, 0, -1]),
+    hidden: scene.lost || scene.eyes.open === 0 ||
+      [1, -1].every((side) => !facesCamera(scene, side) || isCovered(scene, side)),
   };
 }
 
@@ -63,6 +68,16 @@ function eyesBox(scene: Scene): FrameBox | undefined {
 function facesCamera({ eyes, head, headAt }: Scene, side: number): boolean {
   const at = addScaled(rotate(head, eyes.centreOn(side)), headAt, 1);
   return -dot(rotate(head, eyes.facing(side)), unit(at)) > FACES;
+}
+
+/** Whether the middle of an iris lies behind the cover. */
+function isCovered({ cover, eyes, head, headAt }: Scene, side: number): boolean {
+  if (cover === undefined) return false;
+  const iris = addScaled(eyes.centreOn(side), eyes.gaze, eyes.radius);
+  const at = addScaled(rotate(head, iris), headAt, 1);
+  const [ox, oy, oz] = unrotate(cover.axes, [-cover.at[0], -cover.at[1], -cover.at[2]]);
+  const [dx, dy, dz] = unrotate(cover.axes, at);
+  return cover.parts.some((part) => enterEllipsoid({ ox, oy, oz, dx, dy, dz }, part) < 1);
 }
 
 function headBox(scene: Scene): FrameBox {
