@@ -13,7 +13,7 @@ import { angularErrors, yawMagnitudes } from "./angles.ts";
 import { AUTHORS_SMOOTHING, smoothGaze } from "./smoothing.ts";
 
 /** The regions of an evaluation, and the largest |yaw| in degrees of each. */
-export const REGIONS = { all360: 180, front180: 90, front40: 20 } as const;
+export const REGIONS = { all360: Infinity, front180: 90, front40: 20 } as const;
 
 /** The name of a region. */
 export type Region = keyof typeof REGIONS;

@@ -94,15 +94,9 @@ export function betweenEyes({ head, headAt, eyes }: Pick<Scene, "head" | "headAt
   return addScaled(rotate(head, [0, y, z]), headAt, 1);
 }
 
-/**
- * The scenes of a clip.
- * @param stream the clip's generator for each purpose
- */
-export function drawScenes(
-  stream: (purpose: string) => Rng,
-  split: Split,
-  ranges: Ranges,
-): Scene[] {
+/** The scenes of clip `index`; each kind of choice has a stream of its own, forked from `rng`. */
+export function drawScenes(rng: Rng, index: number, split: Split, ranges: Ranges): Scene[] {
+  const stream = (purpose: string): Rng => rng.fork(purpose).cell(index);
   const number = (purpose: string, [first, end]: NumberRange): number =>
     first + stream(purpose).integer(end - first);
   const person = makePerson(drawSubject(number("subject", split.subjects)));

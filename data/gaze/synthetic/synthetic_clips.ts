@@ -60,8 +60,11 @@ export class SyntheticClips implements ClipSource {
    * @throws {DataError} the index is out of range, or these ranges put the head outside the frame
    */
   clip(index: number): SyntheticClip {
-    const { size } = this.#options;
-    const scenes = this.scenes(index), length = scenes.length;
+    const { split, size, ranges } = this.#options;
+    if (!Number.isInteger(index) || index < 0 || index >= this.count) {
+      throw new DataError(`SyntheticClips: clip ${index} is not in [0, ${this.count})`);
+    }
+    const scenes = drawScenes(this.#rng, index, SPLITS[split], ranges), length = scenes.length;
     const noise = this.#rng.fork("noise");
     const clip: SyntheticClip = {
       frames: new Uint8Array(length * size * size * 3),
@@ -79,18 +82,6 @@ export class SyntheticClips implements ClipSource {
       setTruth(clip, t, scene, `SyntheticClips: clip ${index}, frame ${t}`);
     });
     return clip;
-  }
-
-  /**
-   * The geometry of clip `index`, frame by frame.
-   * @throws {DataError} the index is out of range
-   */
-  scenes(index: number): Scene[] {
-    const { split, ranges } = this.#options;
-    if (!Number.isInteger(index) || index < 0 || index >= this.count) {
-      throw new DataError(`SyntheticClips: clip ${index} is not in [0, ${this.count})`);
-    }
-    return drawScenes((purpose) => this.#rng.fork(purpose).cell(index), SPLITS[split], ranges);
   }
 }
 
