@@ -16,7 +16,7 @@ export function meanGaze(gazes: Iterable<ArrayLike<number>>): Float64Array {
     for (let i = 0; i < gaze.length; i++) sum[i % 3] += gaze[i];
   }
   const norm = Math.hypot(...sum);
-  if (!(norm > 0 && norm < Infinity)) {
+  if (!(norm > 1e-6 && norm < Infinity)) {
     throw new DataError(`meanGaze: the vectors add up to [${sum}], which is no direction`);
   }
   return sum.map((value) => value / norm);
