@@ -1,6 +1,6 @@
 /**
  * Images and labels -> batches. Everything here also runs in a browser; reading folders is in `data/files.ts`, finding
- * MNIST and Fashion-MNIST in `data/datasets.ts`.
+ * MNIST and Fashion-MNIST in `data/datasets.ts`, MCGaze's folders in `data/gaze/files.ts`.
  * @module
  */
 export * from "./random.ts";
@@ -10,4 +10,6 @@ export * from "./sampling.ts";
 export * from "./float_image.ts";
 export * from "./transforms.ts";
 export * from "./resample.ts";
+export * from "./loader.ts";
 export * from "./batches.ts";
+export * from "./gaze/mod.ts";

@@ -99,27 +99,28 @@ export function randomHorizontalFlip(probability = 0.5): Transform {
   if (!(probability >= 0 && probability <= 1)) {
     throw new ShapeError(`randomHorizontalFlip: want a probability, got ${probability}`);
   }
-  return (image, rng) => {
-    if (rng.uniform() >= probability) return image;
-    const { channels, height, width, data } = image;
-    const out = makeImage(channels, height, width);
-    for (let row = 0; row < channels * height; row++) {
-      for (let x = 0; x < width; x++) {
-        out.data[row * width + x] = data[row * width + width - 1 - x];
-      }
+  return (image, rng) => rng.uniform() < probability ? mirrorImage(image) : image;
+}
+
+/** The image mirrored left to right. */
+export function mirrorImage({ channels, height, width, data }: FloatImage): FloatImage {
+  const out = makeImage(channels, height, width);
+  for (let row = 0; row < channels * height; row++) {
+    for (let x = 0; x < width; x++) {
+      out.data[row * width + x] = data[row * width + width - 1 - x];
     }
-    return out;
-  };
+  }
+  return out;
 }
 
 /** The image with its first pixel at (top, left) of a canvas of `value`; what falls outside is cut off. */
-function place(
+export function place(
   image: FloatImage,
   height: number,
   width: number,
   top: number,
   left: number,
-  value: number,
+  value = 0,
 ): FloatImage {
   const out = makeImage(image.channels, height, width);
   if (value !== 0) out.data.fill(value);

@@ -8,6 +8,7 @@ import { compareCase, type Verdict } from "./compare.ts";
 import { type CaseEntry, type Manifest, parseManifest } from "./manifest.ts";
 import { activationCase } from "./cases/activations.ts";
 import { fullSizeCase } from "./cases/full_size.ts";
+import { gazeMetricsCase } from "./cases/gaze_metrics.ts";
 import { expertsCase, softMoeCase, spheroMoeCase } from "./cases/layers.ts";
 import { labelSmoothCase } from "./cases/losses.ts";
 import { modelCase } from "./cases/models.ts";
@@ -31,6 +32,7 @@ const RUNNERS: ReadonlyMap<string, CaseRunner> = new Map<string, CaseRunner>([
   ["moe_09", trainingCase],
   ["moe_10", recyclingCase],
   ["moe_15", labelSmoothCase],
+  ["mc_20", gazeMetricsCase],
 ]);
 
 /** A folder laid out like `tests/golden`: a manifest and the files it names. */
