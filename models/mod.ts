@@ -10,6 +10,13 @@ export {
   vitConfig,
   type VitOptions,
 } from "./vit_config.ts";
+export {
+  loadPretrained,
+  type PretrainedOptions,
+  PretrainedReport,
+  type ResizedTensor,
+} from "./pretrained.ts";
+export { type Grid, type ResizeOptions, resizePosEmbed } from "./resize_pos_embed.ts";
 export { VisionTransformerMoe } from "./moe_vit.ts";
 export {
   expertCount,

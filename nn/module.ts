@@ -190,6 +190,11 @@ export abstract class Module {
 
   // ---- saving and loading
 
+  /** The keys of the state dict and the shapes of their values, without reading any. */
+  stateShapes(): Map<string, readonly number[]> {
+    return new Map([...this.#state()].map(([name, { shape }]) => [name, shape]));
+  }
+
   /**
    * All values by name. The GPU is waited for once.
    * @throws {ScopeError} before `to(device)`

@@ -69,7 +69,10 @@ export function matchState(
   const unexpected = [...got.keys()].filter((n) => !want.has(n) && !options.ignore?.test(n));
   const report = { loaded, missing, unexpected, wrongShape };
   if (options.strict !== false && missing.length + unexpected.length + wrongShape.length > 0) {
-    throw new CheckpointError(`${what}: the state dict does not fit.${describe(report)}`);
+    throw new CheckpointError(
+      `${what}: the state dict does not fit.${describeMisfits(report)}\n` +
+        `  Load with { strict: false } to take what fits.`,
+    );
   }
   return report;
 }
@@ -95,7 +98,8 @@ export function checkEntry(what: string, name: string, entry: StateEntry): void 
 /** Names shown of each list before the rest is only counted. */
 const SHOWN = 12;
 
-function describe(report: LoadReport): string {
+/** What a report says is missing, unexpected or of the wrong shape, a line each, every line after a newline. */
+export function describeMisfits(report: LoadReport): string {
   const shapes = report.wrongShape.map(({ name, got, want }) =>
     `${name} is [${got.join(", ")}], needs [${want.join(", ")}]`
   );
@@ -104,9 +108,12 @@ function describe(report: LoadReport): string {
     ["unexpected", report.unexpected],
     ["wrong shape", shapes],
   ];
-  const text = lists.filter(([, list]) => list.length > 0).map(([title, list]) => {
-    const more = list.length > SHOWN ? ` and ${list.length - SHOWN} more` : "";
-    return `\n  ${title} (${list.length}): ${list.slice(0, SHOWN).join(", ")}${more}`;
-  });
-  return `${text.join("")}\n  Load with { strict: false } to take what fits.`;
+  const full = lists.filter(([, list]) => list.length > 0);
+  return full.map(([title, list]) => `\n  ${describeList(title, list)}`).join("");
+}
+
+/** A titled list in one line, cut short where it is long. */
+export function describeList(title: string, list: readonly string[]): string {
+  const more = list.length > SHOWN ? ` and ${list.length - SHOWN} more` : "";
+  return `${title} (${list.length}): ${list.slice(0, SHOWN).join(", ")}${more}`;
 }
