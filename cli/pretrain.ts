@@ -97,7 +97,7 @@ async function pretrain(settings: Settings, signal: AbortSignal): Promise<void> 
   await saveWeights(out, model);
   const record = {
     command: `deno task pretrain ${Deno.args.filter((arg) => arg !== "--resume").join(" ")}`.trim(),
-    data: "Fashion-MNIST (Debian package dataset-fashion-mnist)",
+    data: settings.data ?? "Fashion-MNIST (Debian package dataset-fashion-mnist)",
     accuracy,
     heldOut: test.count,
     images,
