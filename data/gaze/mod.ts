@@ -9,6 +9,7 @@ export * from "./smoothing.ts";
 export * from "./evaluation.ts";
 export * from "./baselines.ts";
 export * from "./clip.ts";
+export * from "./cached_clips.ts";
 export * from "./clip_transforms.ts";
 export * from "./clip_loader.ts";
 export * from "./windows.ts";

@@ -111,6 +111,7 @@ export class Eyes {
   }
 
   #bow(u: number): number {
-    return Math.max(0, 1 - (u / this.width) ** 2);
+    const share = u / this.width;
+    return Math.max(0, 1 - share * share);
   }
 }

@@ -49,7 +49,7 @@ function paintBeard(subject: Subject, x: number, y: number, z: number, paint: Pa
 
 /** Two lips that meet in a dark line, bent by the smile. */
 function paintMouth(subject: Subject, x: number, y: number, paint: Paint): void {
-  const q = (x / subject.mouthWidth) ** 2;
+  const share = x / subject.mouthWidth, q = share * share;
   if (q >= 1.15) return;
   const v = y - subject.mouthY - subject.smile * (q - 0.4);
   const bow = Math.max(0, 1 - q);
@@ -109,7 +109,8 @@ const LASH: Colour = [0.012, 0.01, 0.01];
 
 /** Height of the fold above the upper lid. */
 function crease(subject: Subject, eyes: Eyes, u: number): number {
-  return subject.openingUp * (1 - (u / eyes.width) ** 2 * 0.8) + 0.42 + eyes.slant * u;
+  const share = u / eyes.width;
+  return subject.openingUp * (1 - 0.8 * share * share) + 0.42 + eyes.slant * u;
 }
 
 /** White, iris or pupil where the eyeball's surface has the unit normal (nx, ny, nz); returns which. */

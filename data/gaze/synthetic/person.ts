@@ -24,8 +24,8 @@ export interface Person {
 
 /** Degrees between points on a shape, and centimetres between points on the face's profile. */
 const SPACING = 7.5, PROFILE_SPACING = 0.4;
-/** From where rays are sent to the surface. */
-const OUTSIDE = 40;
+/** From where rays are sent to the surface: no head reaches so far. */
+const OUTSIDE = 14;
 
 /** The shape of a subject. */
 export function makePerson(subject: Subject): Person {
@@ -61,7 +61,7 @@ function pointsOn(surface: HeadSurface): Vec3[] {
   for (const [x, y, z] of spherePoints([0, 0, 0], [OUTSIDE, OUTSIDE, OUTSIDE])) {
     send([x, y, z], [-x, -y, -z]);
   }
-  for (let y = -OUTSIDE / 2; y <= OUTSIDE / 2; y += PROFILE_SPACING) {
+  for (let y = -OUTSIDE; y <= OUTSIDE; y += PROFILE_SPACING) {
     send([0, y, -OUTSIDE], [0, 0, OUTSIDE]);
   }
   return points;

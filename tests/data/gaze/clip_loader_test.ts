@@ -6,6 +6,7 @@ import {
   assertThrows,
   test,
 } from "../../harness.ts";
+import { cachedClips } from "../../../data/gaze/cached_clips.ts";
 import type { ClipSource } from "../../../data/gaze/clip.ts";
 import {
   type ClipBatch,
@@ -104,4 +105,21 @@ test("ClipLoader refuses clips of different sizes, and passes on what a source r
     DataError,
     "position 3 does not fit 3 clips",
   );
+});
+
+test("cachedClips() asks for each clip once, and again for one that failed", async () => {
+  const asked: number[] = [];
+  const inner = source(3);
+  const clips = cachedClips({
+    count: 3,
+    clip: (index) => {
+      asked.push(index);
+      return asked.length === 1 ? Promise.reject(new DataError("no")) : inner.clip(index);
+    },
+  });
+  assertEquals(clips.count, 3);
+  await assertRejects(async () => await clips.clip(1), DataError, "no");
+  assertEquals(await clips.clip(1), await clips.clip(1));
+  await clips.clip(2);
+  assertEquals(asked, [1, 1, 2]);
 });
