@@ -4,7 +4,7 @@
  * @module
  */
 import { DTypeError, InterruptedError, ShapeError, WgradError } from "../engine/errors.ts";
-import { UsageError } from "./main.ts";
+import { ProgramError } from "./main.ts";
 
 /** A command: what it does, in a line, and how it is started. */
 interface Command {
@@ -40,9 +40,9 @@ async function main([name = "--help", ...args]: readonly string[]): Promise<numb
     await (await COMMANDS[name].load()).run(args);
     return 0;
   } catch (error) {
-    if (error instanceof UsageError) {
+    if (error instanceof ProgramError) {
       console.error(`wgrad ${name}: ${error.message}`);
-      return 2;
+      return error.exitCode;
     }
     const known = error instanceof WgradError || error instanceof ShapeError ||
       error instanceof DTypeError;

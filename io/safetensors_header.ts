@@ -46,6 +46,8 @@ export const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 100_000_000;
 /** Most dimensions of a tensor; NumPy has 64, PyTorch 64. */
 const MAX_RANK = 64;
+/** Most keys of a header, four a tensor: room for 125,000 tensors. */
+const MAX_KEYS = 500_000;
 /** Assigning to this key of a plain object replaces its prototype, so no such name is let in. */
 const FORBIDDEN_NAME = "__proto__";
 
@@ -116,7 +118,7 @@ function parseRoot(json: Uint8Array, label: string): ReadonlyMap<string, StrictJ
   try {
     // Kept as it is, a byte order mark is no white space: the JSON reader refuses it.
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json);
-    root = parseStrictJson(text, { maxItems: MAX_RANK, integersOnly: true });
+    root = parseStrictJson(text, { maxItems: MAX_RANK, maxKeys: MAX_KEYS, integersOnly: true });
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message : "it is not valid UTF-8 text";
     throw new CheckpointError(`${label}: the header is not proper JSON: ${why}`, { cause: error });

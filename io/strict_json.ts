@@ -3,7 +3,8 @@
  *
  * - a key given twice is an error (`JSON.parse` keeps the last, so two readers can see two different files);
  * - objects become `Map`s, so a key such as `__proto__` or `constructor` is a key like any other;
- * - nesting and the length of arrays are limited, so that `[[[[...` ends in an error and not in a stack overflow;
+ * - nesting, the length of arrays and the number of keys are limited, so that `[[[[...` ends in an error and not in a
+ *   stack overflow;
  * - a number must be finite, and a string must be valid Unicode (no half of a surrogate pair).
  * @module
  */
@@ -28,6 +29,8 @@ const CONTROL = /[\u0000-\u001f]/;
 export interface StrictJsonOptions {
   /** Most items an array may have. Default 1,000,000. */
   readonly maxItems?: number;
+  /** Most keys that all objects together may have. Default 1,000,000. */
+  readonly maxKeys?: number;
   /** Allow no fraction and no exponent. Default false. */
   readonly integersOnly?: boolean;
 }
@@ -37,7 +40,8 @@ export interface StrictJsonOptions {
  * @throws {SyntaxError} says what is wrong and at which character
  */
 export function parseStrictJson(text: string, options: StrictJsonOptions = {}): StrictJson {
-  const reader = new Reader(text, options.maxItems ?? 1_000_000, options.integersOnly ?? false);
+  const { maxItems = 1_000_000, maxKeys = 1_000_000, integersOnly = false } = options;
+  const reader = new Reader(text, maxItems, maxKeys, integersOnly);
   const value = reader.value(0);
   reader.end();
   return value;
@@ -56,9 +60,11 @@ export function excerpt(value: unknown): string {
 
 class Reader {
   #at = 0;
+  #keys = 0;
   constructor(
     readonly text: string,
     readonly maxItems: number,
+    readonly maxKeys: number,
     readonly integersOnly: boolean,
   ) {}
 
@@ -96,6 +102,7 @@ class Reader {
       this.#skipSpace();
       const start = this.#at;
       const key = this.#string();
+      if (++this.#keys > this.maxKeys) throw this.#error(`more than ${this.maxKeys} keys`, start);
       if (object.has(key)) throw this.#error(`the key ${excerpt(key)} stands twice`, start);
       if (!this.#skip(":")) throw this.#error("want ':'");
       object.set(key, this.value(depth + 1));

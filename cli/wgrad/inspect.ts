@@ -10,7 +10,6 @@
  * for. Booleans are 0 and 1.
  * @module
  */
-import { parseArgs } from "node:util";
 import { toFloat32 } from "../../io/convert.ts";
 import { openFileSource } from "../../io/files.ts";
 import { elementCount, elementsOf, type NamedArray } from "../../io/named_array.ts";
@@ -18,7 +17,7 @@ import { SafetensorsReader } from "../../io/safetensors.ts";
 import { TORCH_NAMES } from "../../io/torch/dtypes.ts";
 import type { TorchReader } from "../../io/torch/reader.ts";
 import { openWeights, type WeightsEntry } from "../../io/weights.ts";
-import { UsageError } from "../main.ts";
+import { readArguments, UsageError } from "../main.ts";
 
 const USAGE = "Usage: deno task wgrad inspect FILE [--json] [--values] [--part NAME]";
 /** Values that are turned into text at a time. */
@@ -39,21 +38,18 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 function parse(args: readonly string[]) {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        json: { type: "boolean", default: false },
-        values: { type: "boolean", default: false },
-        part: { type: "string" },
-      },
-    });
-    if (positionals.length !== 1) throw new Error(`needs one file, got ${positionals.length}`);
-    return { file: positionals[0], ...values };
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  const { values, positionals } = readArguments(USAGE, args, {
+    allowPositionals: true,
+    options: {
+      json: { type: "boolean", default: false },
+      values: { type: "boolean", default: false },
+      part: { type: "string" },
+    },
+  });
+  if (positionals.length !== 1) {
+    throw new UsageError(`needs one file, got ${positionals.length}; --help lists the options`);
   }
+  return { file: positionals[0], ...values };
 }
 
 type Reader = SafetensorsReader | TorchReader;

@@ -89,6 +89,9 @@ denoTest("wgrad says how it is used", async () => {
   for (const args of [[], ["a", "b"], ["a", "--frob"]]) {
     const { code, err } = await wgrad("inspect", ...args);
     assertEquals(code, 2);
-    assert(err.includes("Usage: deno task wgrad inspect FILE"), err);
+    assert(/^wgrad inspect: [^\n]*; --help lists the options\n$/.test(err), err);
   }
+  const { code, out } = await wgrad("inspect", "--help");
+  assertEquals(code, 0);
+  assert(out.startsWith("Usage: deno task wgrad inspect FILE [--json]"), out);
 });

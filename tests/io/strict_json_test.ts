@@ -81,6 +81,9 @@ test("parseStrictJson() refuses what JSON.parse lets pass in silence", () => {
   assertThrows(() => parseStrictJson('"\\ud800"'), SyntaxError, "surrogate");
   assertThrows(() => parseStrictJson("[".repeat(1e6)), SyntaxError, "nested deeper");
   assertThrows(() => parseStrictJson("[0,0,0]", { maxItems: 2 }), SyntaxError, "more than 2 items");
+  const keys = '{"a":{"b":0},"c":0}';
+  assertThrows(() => parseStrictJson(keys, { maxKeys: 2 }), SyntaxError, "more than 2 keys");
+  parseStrictJson(keys, { maxKeys: 3 });
   assertThrows(() => parseStrictJson("[1.0]", { integersOnly: true }), SyntaxError, "whole number");
   assertThrows(() => parseStrictJson("1e2", { integersOnly: true }), SyntaxError, "whole number");
 });
