@@ -14,7 +14,7 @@ import {
   SPLITS,
   SyntheticClips,
 } from "../../data/mod.ts";
-import { readOptions, runMain, UsageError, wholeNumber } from "../main.ts";
+import { readArguments, runMain, UsageError, wholeNumber } from "../main.ts";
 import { encodePng } from "../png.ts";
 import { blankPicture, box, gazeArrow, paste, type Rgb } from "./drawing.ts";
 
@@ -23,17 +23,30 @@ const RED: Rgb = [255, 30, 30], PURPLE: Rgb = [200, 60, 255];
 /** The colours of the boxes of face, eyes and head. */
 const BOX_COLOURS = [GREEN, BLUE, YELLOW];
 
+const USAGE = `Usage: deno run -A cli/gaze/sheet.ts [OPTIONS]
+
+  --out FILE      the PNG file; default out/gaze_sheet.png
+  --split NAME    train, validation or test; default train
+  --first N       number of the first clip; default 0
+  --clips N       how many; default 8
+  --size N        side of a frame in pixels; default 96
+  --zoom N        how often each pixel is repeated; default 2
+  --seed N        default 0
+  --plain         pictures alone, without boxes and arrows`;
+
 await runMain("gaze/sheet", async () => {
-  const options = readOptions(Deno.args, {
-    out: { type: "string", default: "out/gaze_sheet.png" },
-    split: { type: "string", default: "train" },
-    first: { type: "string", default: "0" },
-    clips: { type: "string", default: "8" },
-    size: { type: "string", default: "96" },
-    zoom: { type: "string", default: "2" },
-    seed: { type: "string", default: "0" },
-    plain: { type: "boolean", default: false },
-  });
+  const options = readArguments(USAGE, Deno.args, {
+    options: {
+      out: { type: "string", default: "out/gaze_sheet.png" },
+      split: { type: "string", default: "train" },
+      first: { type: "string", default: "0" },
+      clips: { type: "string", default: "8" },
+      size: { type: "string", default: "96" },
+      zoom: { type: "string", default: "2" },
+      seed: { type: "string", default: "0" },
+      plain: { type: "boolean", default: false },
+    },
+  }).values;
   if (!Object.hasOwn(SPLITS, options.split)) {
     throw new UsageError(
       `--split is one of ${Object.keys(SPLITS).join(", ")}, not ${options.split}`,
