@@ -19,6 +19,7 @@ import {
   type CapturedInput,
   type Recording,
 } from "./capture.ts";
+import { type Rates, ratesOf } from "./cost.ts";
 import { run } from "./dispatch.ts";
 import { DTypeError, LimitError, ShapeError } from "./errors.ts";
 import { estimateList, type MemoryEstimate } from "./estimate.ts";
@@ -80,6 +81,7 @@ export class Device {
   #capturing = false;
   #capturedInputs: readonly HostArray[] = [];
   #roofline: Promise<Roofline> | null = null;
+  #measured: Roofline | null = null;
   readonly #budget: number;
   readonly #poison: boolean;
   readonly #reads = new WeakSet<object>();
@@ -121,6 +123,7 @@ export class Device {
       this.#failures,
       this.#poison,
       this.#budget,
+      () => this.#rates,
     );
     this.#scopes = new Scopes((buffer, by) => this.release(buffer, by));
     if (options.selfTest ?? true) {
@@ -418,12 +421,19 @@ export class Device {
     return this.#roofline;
   }
 
+  /** What kernels are predicted to take, for the length of submits. */
+  get #rates(): Rates {
+    return ratesOf(this.target.adapterClass, this.#measured);
+  }
+
   async #measureRoofline(): Promise<Roofline> {
     await this.sync();
     const room = (this.#budget - this.memory.liveBytes) / 2;
-    return await this.#failures.unlessLost(
+    const roofline = await this.#failures.unlessLost(
       measureRoofline(this.gpu, this.#pipelines, this.target, room),
     );
+    this.#measured = roofline;
+    return roofline;
   }
 
   /**
@@ -584,6 +594,7 @@ export class Device {
       pool: this.#pool,
       pipelines: this.#pipelines,
       poison: this.#poison,
+      rates: this.#rates,
     });
     return {
       shapes: tensors.map((t) => t.shape),

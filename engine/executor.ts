@@ -6,15 +6,19 @@
  *   so one uniform buffer serves every submit.
  * - An upload whose target is used by commands that are encoded but not submitted must not overtake them: those are
  *   submitted first.
+ * - A submit is cut where the predicted time of its dispatches gets too long, and a dispatch that is too long alone is
+ *   divided (cost.ts).
  * - Each submit is wrapped in three error scopes, and its verdict is awaited before the next is encoded (that does not
  *   wait for the GPU to finish). A refused one ends its list; see `Failures`.
  * @module
  */
+import type { LaunchPart } from "../kernels/divide.ts";
 import { fill } from "../kernels/fill.ts";
 import { type Kernel, packParams, paramBytes, type Program } from "../kernels/kernel.ts";
 import { nonFinite } from "../kernels/non_finite.ts";
 import type { AnomalyScan } from "./anomaly.ts";
 import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
+import { inParts, isFull, type Rates, type TimedPart } from "./cost.ts";
 import { assertWithinBudget, estimateList } from "./estimate.ts";
 import type { Failures } from "./failures.ts";
 import type { BoundRange, Pipelines } from "./pipelines.ts";
@@ -76,6 +80,7 @@ export class Executor {
     readonly failures: Failures,
     private readonly poison: boolean,
     private readonly budget: number,
+    private readonly rates: () => Rates,
   ) {
     this.#alignment = gpu.limits.minUniformBufferOffsetAlignment;
   }
@@ -110,7 +115,9 @@ export class Executor {
     } catch (error) {
       return this.#abandon(records, 0, error as Error);
     }
-    this.#reserveUniforms(records, observers.anomaly?.slots ?? 0);
+    const rates = this.rates();
+    const parts = records.map((r) => r.kind === "dispatch" ? inParts(r.kernel, rates) : []);
+    this.#reserveUniforms(records, parts, observers.anomaly?.slots ?? 0);
     const plan = planReleases(records);
     let batch = this.#begin(observers);
     for (let i = 0; i < records.length; i++) {
@@ -136,7 +143,14 @@ export class Executor {
         const access = record.kernel.program.bindings.map((b) => b.access);
         const inputs = record.ranges.filter((_, k) => access[k] !== "write");
         const outputs = record.ranges.filter((_, k) => access[k] !== "read");
-        if (!this.#skip(inputs, outputs)) this.#dispatch(batch, record);
+        for (const part of this.#skip(inputs, outputs) ? [] : parts[i]) {
+          if (isFull(batch.ms, part.ms)) {
+            const error = await this.#submit(batch);
+            if (error) return this.#abandon(records, i, error);
+            batch = this.#begin(observers);
+          }
+          this.#dispatch(batch, record, part);
+        }
       }
       for (const { allocation } of plan.get(i) ?? []) {
         // Its release destroys it, which commands that are encoded but not submitted do not survive.
@@ -241,7 +255,9 @@ export class Executor {
       pending: [],
       uniformBytes: 0,
       touched: new Set(),
+      ms: 0,
       written: new Set(),
+      half: new Set(),
       created: [],
       dying: [],
       encoded: [],
@@ -250,17 +266,20 @@ export class Executor {
     };
   }
 
-  #dispatch(batch: Batch, record: DispatchRecord): void {
+  #dispatch(batch: Batch, record: DispatchRecord, part: TimedPart): void {
+    batch.ms += part.ms;
     const { bindings } = record.kernel.program;
+    const isFirst = part.first === 0, isLast = part.last;
     const ranges = record.ranges.map((range, i): BoundRange => {
       const writes = bindings[i].access !== "read";
       const buffer = this.#assign(batch, range.buffer, writes ? range : null);
       if (writes) batch.written.add(range.buffer);
+      if (writes && !isFirst) batch.half.add(range.buffer);
       return { buffer, offset: range.offset, size: range.bytes };
     });
-    this.#scan(batch, record, ranges, false);
-    this.#encode(batch, record.kernel, ranges, record);
-    this.#scan(batch, record, ranges, true);
+    if (isFirst) this.#scan(batch, record, ranges, false);
+    this.#encode(batch, record.kernel, ranges, record, part);
+    if (isLast) this.#scan(batch, record, ranges, true);
     batch.encoded.push({ record, ranges });
   }
 
@@ -283,11 +302,12 @@ export class Executor {
     kernel: Kernel,
     ranges: readonly BoundRange[],
     record: DispatchRecord | null,
+    part: LaunchPart = { first: 0, workgroups: kernel.workgroups, share: 1, last: true },
   ): void {
     const offset = batch.uniformBytes;
     batch.uniformBytes += this.#aligned(paramBytes(kernel.program));
-    packParams(kernel.program, kernel.params, this.#uniformHost, offset);
-    batch.pending.push({ kernel, ranges, offset, record });
+    packParams(kernel.program, kernel.params, this.#uniformHost, offset, part.first);
+    batch.pending.push({ kernel, ranges, offset, record, part });
     for (const range of ranges) batch.touched.add(range.buffer);
     batch.encodedAny = true;
     this.stats.dispatches++;
@@ -298,12 +318,18 @@ export class Executor {
   }
 
   /** Makes the uniform buffer large enough for a whole list, so that it never changes within a submit. */
-  #reserveUniforms(records: readonly EngineRecord[], scans: number): void {
+  #reserveUniforms(
+    records: readonly EngineRecord[],
+    parts: readonly (readonly LaunchPart[])[],
+    scans: number,
+  ): void {
     let bytes = scans * this.#aligned(16);
-    for (const record of records) {
-      if (record.kind === "dispatch") bytes += this.#aligned(paramBytes(record.kernel.program));
+    records.forEach((record, i) => {
+      if (record.kind === "dispatch") {
+        bytes += parts[i].length * this.#aligned(paramBytes(record.kernel.program));
+      }
       if (this.poison) bytes += this.#aligned(16) * rangesOf(record).length;
-    }
+    });
     if (this.#uniform !== null && this.#uniform.size >= bytes) return;
     const size = Math.max(65536, 2 * bytes);
     if (this.#uniform !== null) this.pipelines.forget(this.#uniform);
@@ -337,19 +363,19 @@ export class Executor {
     const { encoder, observers: { profiler } } = batch;
     let pass = profiler ? null : encoder.beginComputePass();
     let last: GPUComputePipeline | null = null;
-    for (const { kernel, ranges, offset, record } of batch.pending) {
+    for (const { kernel, ranges, offset, record, part } of batch.pending) {
       const compiled = this.pipelines.get(kernel.program);
       const group = this.pipelines.group(compiled, kernel.program, this.#uniform!, ranges);
       if (profiler) {
         pass?.end();
         last = null;
         pass = encoder.beginComputePass(
-          record ? { timestampWrites: profiler.timestamps(record) } : undefined,
+          record ? { timestampWrites: profiler.timestamps(record, part.share) } : undefined,
         );
       }
       if (compiled.pipeline !== last) pass!.setPipeline(last = compiled.pipeline);
       pass!.setBindGroup(0, group, [offset]);
-      pass!.dispatchWorkgroups(...kernel.workgroups);
+      pass!.dispatchWorkgroups(...part.workgroups);
     }
     pass!.end();
     batch.pending.length = 0;
@@ -415,6 +441,7 @@ export class Executor {
     this.failures.report(error);
     this.pool.discard(batch.created);
     for (const buffer of batch.written) this.#invalidate(buffer, error);
+    for (const buffer of batch.half) this.failures.fail(buffer, error);
     for (const { record, staging } of batch.reads) {
       staging.destroy();
       this.failures.delivered(error);
@@ -465,6 +492,8 @@ interface PendingDispatch {
   readonly offset: number;
   /** What it came from; null for the poison of test mode. */
   readonly record: DispatchRecord | null;
+  /** How much of it. */
+  readonly part: LaunchPart;
 }
 
 interface Batch {
@@ -476,7 +505,11 @@ interface Batch {
   uniformBytes: number;
   /** Memory that encoded commands use: a host write to it must wait for them. */
   readonly touched: Set<GPUBuffer>;
+  /** What its dispatches are predicted to take. */
+  ms: number;
   readonly written: Set<VirtualBuffer>;
+  /** Written by the later parts of a divided dispatch: whatever they held before is overwritten by half. */
+  readonly half: Set<VirtualBuffer>;
   readonly created: GPUBuffer[];
   /** Memory of its own kind that is destroyed after the submit. */
   readonly dying: Allocation[];

@@ -205,13 +205,13 @@ const QUERIES = 4096;
 /** Collects the times of one profiled list. */
 export class Profiler {
   readonly #sets: GPUQuerySet[] = [];
-  readonly #records: DispatchRecord[] = [];
+  readonly #records: { record: DispatchRecord; share: number }[] = [];
   constructor(private readonly gpu: GPUDevice) {}
 
-  /** Where the pass of the next dispatch writes its two timestamps. */
-  timestamps(record: DispatchRecord): GPUComputePassTimestampWrites {
+  /** Where the pass of the next dispatch writes its two timestamps; `share`: which part of the whole it is. */
+  timestamps(record: DispatchRecord, share: number): GPUComputePassTimestampWrites {
     const query = 2 * this.#records.length;
-    this.#records.push(record);
+    this.#records.push({ record, share });
     const set = Math.floor(query / QUERIES);
     this.#sets[set] ??= this.gpu.createQuerySet({
       label: "profile",
@@ -234,23 +234,25 @@ export class Profiler {
       querySet.destroy();
     }
     const first = times[0] ?? 0n;
-    const dispatches = this.#records.map((record, i): ProfiledDispatch => {
+    const dispatches = this.#records.map(({ record, share }, i): ProfiledDispatch => {
       const start = Number(times[2 * i] - first) / 1e6;
       const ms = Math.max(0, Number(times[2 * i + 1] - times[2 * i])) / 1e6;
-      return profiled(record, start, ms);
+      return profiled(record, start, ms, share);
     });
     return new Profile(adapter, dispatches, describeClock(times), roofline);
   }
 }
 
-/** A dispatch with its time. */
+/** A dispatch, or a share of one that was divided, with its time. */
 export function profiled(
   { kernel, place }: { kernel: Kernel; place: Error },
   start: number,
   ms: number,
+  share = 1,
 ): ProfiledDispatch {
-  const { program, flops, bytes, params } = kernel;
+  const { program, params } = kernel;
   const name = `${program.name}[${program.variant}]`;
+  const flops = share * kernel.flops, bytes = share * kernel.bytes;
   return { name, start, ms, flops, bytes, params, place: placeOf(place) };
 }
 

@@ -2,12 +2,14 @@
  * A captured list made ready to run again and again: memory assigned, bind groups made, uniforms uploaded. What is left
  * for each run is three encoder calls a dispatch; no graph is walked, nothing is allocated or hashed.
  *
- * The list is cut into segments only where a host write must wait for commands before it.
+ * The list is cut into segments, a submit each, where a host write must wait for commands before it and where a submit
+ * would take too long (cost.ts).
  * @module
  */
 import { fill } from "../kernels/fill.ts";
 import { type Kernel, packParams, paramBytes } from "../kernels/kernel.ts";
 import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
+import { inParts, isFull, type Rates, type TimedPart } from "./cost.ts";
 import { ScopeError } from "./errors.ts";
 import { type EncodedDispatch, NAN_PATTERN } from "./executor.ts";
 import type { BoundRange, Pipelines } from "./pipelines.ts";
@@ -55,6 +57,8 @@ export interface ReplayHost {
   readonly pool: BufferPool;
   readonly pipelines: Pipelines;
   readonly poison: boolean;
+  /** What kernels are predicted to take. */
+  readonly rates: Rates;
 }
 
 /** A list that can run again. */
@@ -75,7 +79,7 @@ export function buildReplay(
   ends: { inputs: ReadonlySet<VirtualBuffer>; results: ReadonlySet<VirtualBuffer> },
   host: ReplayHost,
 ): Replay {
-  const { gpu, pool, pipelines, poison } = host;
+  const { gpu, pool, pipelines, poison, rates } = host;
   const memoryOf = new Map<VirtualBuffer, GPUBuffer>();
   const firstUse = new Map<VirtualBuffer, number>();
   const allocations: Allocation[] = [];
@@ -109,15 +113,23 @@ export function buildReplay(
   const deferred: (() => void)[] = []; // bind groups need the uniform buffer, whose size is known at the end
   let segment: ReplaySegment = { uploads: [], commands: [], encoded: [] };
   let touched = new Set<GPUBuffer>();
+  let ms = 0; // what the segment is predicted to take
   segments.push(segment);
+  const cut = (): void => {
+    segments.push(segment = { uploads: [], commands: [], encoded: [] });
+    touched = new Set();
+    ms = 0;
+  };
 
-  const dispatch = (kernel: Kernel, ranges: BoundRange[]): void => {
+  const dispatch = (kernel: Kernel, ranges: BoundRange[], part: TimedPart): void => {
     const { program } = kernel;
-    const offset = uniforms.add(kernel);
+    if (isFull(ms, part.ms)) cut();
+    ms += part.ms;
+    const offset = uniforms.add(kernel, part.first);
     const { commands } = segment;
     const at = commands.length;
     commands.length++;
-    const [x, y, z] = kernel.workgroups;
+    const [x, y, z] = part.workgroups;
     deferred.push(() => {
       const compiled = pipelines.get(program);
       const group = pipelines.group(compiled, program, uniforms.buffer!, ranges);
@@ -145,15 +157,13 @@ export function buildReplay(
       for (const { buffer } of rangesOf(record)) {
         if (firstUse.get(buffer) !== i) continue;
         const bound = { buffer: memoryOf.get(buffer)!, offset: 0, size: buffer.bytes };
-        dispatch(fill(buffer.bytes / 4, NAN_PATTERN), [bound]);
+        const poisoning = fill(buffer.bytes / 4, NAN_PATTERN);
+        for (const part of inParts(poisoning, rates)) dispatch(poisoning, [bound], part);
       }
     }
     if (record.kind === "upload") {
       const target = memory(record.target);
-      if (touched.has(target)) {
-        segments.push(segment = { uploads: [], commands: [], encoded: [] });
-        touched = new Set();
-      }
+      if (touched.has(target)) cut();
       segment.uploads.push({
         memory: target,
         offset: record.target.offset,
@@ -178,8 +188,10 @@ export function buildReplay(
         offset: range.offset,
         size: range.bytes,
       }));
-      dispatch(record.kernel, ranges);
-      segment.encoded.push({ record, ranges });
+      for (const part of inParts(record.kernel, rates)) {
+        dispatch(record.kernel, ranges, part);
+        segment.encoded.push({ record, ranges });
+      }
       record.kernel.program.bindings.forEach((binding, k) => {
         const { buffer } = record.ranges[k];
         if (binding.access !== "read" && !memoryOf.has(buffer)) written.add(buffer);
@@ -228,13 +240,13 @@ function refresher(record: UploadRecord): () => Uint8Array<ArrayBuffer> {
 /** Collects uniforms of a list and uploads them once. */
 class UniformWriter {
   buffer: GPUBuffer | null = null;
-  #kernels: { kernel: Kernel; offset: number }[] = [];
+  #kernels: { kernel: Kernel; offset: number; first: number }[] = [];
   #bytes = 0;
   constructor(private readonly gpu: GPUDevice) {}
 
-  add(kernel: Kernel): number {
+  add(kernel: Kernel, first: number): number {
     const offset = this.#bytes;
-    this.#kernels.push({ kernel, offset });
+    this.#kernels.push({ kernel, offset, first });
     const alignment = this.gpu.limits.minUniformBufferOffsetAlignment;
     this.#bytes += Math.ceil(paramBytes(kernel.program) / alignment) * alignment;
     return offset;
@@ -248,8 +260,8 @@ class UniformWriter {
       usage: 0x40 | 0x08, // UNIFORM | COPY_DST
     });
     const host = new DataView(new ArrayBuffer(this.#bytes));
-    for (const { kernel, offset } of this.#kernels) {
-      packParams(kernel.program, kernel.params, host, offset);
+    for (const { kernel, offset, first } of this.#kernels) {
+      packParams(kernel.program, kernel.params, host, offset, first);
     }
     this.gpu.queue.writeBuffer(this.buffer, 0, host.buffer);
   }

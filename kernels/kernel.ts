@@ -49,6 +49,8 @@ export interface Program {
   readonly workgroupBytes: number;
   /** WebGPU features the code needs, such as `shader-f16`. */
   readonly features: readonly string[];
+  /** Its workgroups count from `params.first_group`, so that a launch can be divided into several (divide.ts). */
+  readonly divisible: boolean;
 }
 
 /** Values of bindings, by name. */
@@ -105,6 +107,9 @@ export interface ProgramSource {
   code: string;
 }
 
+/** The field of `Params` that a divided launch counts its workgroups from; made here where the code uses it. */
+export const FIRST_GROUP = "first_group";
+
 /** The most storage buffers a program may bind: the default limit of the specification. */
 export const MAX_STORAGE_BUFFERS = 8;
 
@@ -123,10 +128,12 @@ export function defineProgram(source: ProgramSource): Program {
     );
   }
   const params = Object.entries(source.params);
+  const divisible = source.code.includes(`params.${FIRST_GROUP}`);
+  const fields = divisible ? [...params, [FIRST_GROUP, "u32"]] : params;
   const header = [
     ...(source.features?.includes("shader-f16") ? ["enable f16;"] : []),
     ...(source.features?.includes("subgroups") ? ["enable subgroups;"] : []),
-    `struct Params { ${params.map(([name, type]) => `${name}: ${type}`).join(", ")} }`,
+    `struct Params { ${fields.map(([name, type]) => `${name}: ${type}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> params: Params;",
     ...bindings.map((b, i) =>
       `@group(0) @binding(${i + 1}) var<storage, ${
@@ -144,6 +151,7 @@ export function defineProgram(source: ProgramSource): Program {
     workgroupSize: source.workgroupSize,
     workgroupBytes: source.workgroupBytes ?? 0,
     features: source.features ?? [],
+    divisible,
   };
 }
 
@@ -162,8 +170,8 @@ export function memoize<C>(make: (config: C) => Program): (config: C) => Program
 export const MAX_WORKGROUPS_PER_DIMENSION = 65535;
 
 /**
- * Spreads `count` workgroups over x and y, because one dimension holds at most 65,535. The shader computes
- * `group.y * groups.x + group.x` and leaves when that is not below its count.
+ * Spreads `count` workgroups over x and y, because one dimension holds at most 65,535. The shader numbers them
+ * (`FOLDED_GROUP` in snippets.ts) and leaves when its number is not below its count.
  */
 export function foldWorkgroups(count: number): [number, number, number] {
   if (count <= MAX_WORKGROUPS_PER_DIMENSION) return [Math.max(1, count), 1, 1];
@@ -182,6 +190,7 @@ export function packParams(
   params: Readonly<Record<string, number>>,
   into: DataView,
   offset: number,
+  firstGroup = 0,
 ): void {
   program.params.forEach(([name, type], i) => {
     const value = params[name];
@@ -191,9 +200,11 @@ export function packParams(
     else if (type === "i32") into.setInt32(at, value, true);
     else into.setUint32(at, value, true);
   });
+  if (program.divisible) into.setUint32(offset + 4 * program.params.length, firstGroup, true);
 }
 
 /** Bytes that the uniform of a program takes. */
 export function paramBytes(program: Program): number {
-  return Math.max(16, Math.ceil(program.params.length / 4) * 16);
+  const fields = program.params.length + Number(program.divisible);
+  return Math.max(16, Math.ceil(fields / 4) * 16);
 }

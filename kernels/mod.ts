@@ -17,6 +17,7 @@ export * from "./column_sum.ts";
 export * from "./concat.ts";
 export * from "./cosine_routing.ts";
 export * from "./cross_entropy.ts";
+export * from "./divide.ts";
 export * from "./elementwise.ts";
 export * from "./entmax.ts";
 export * from "./entmax_support.ts";

@@ -2,10 +2,14 @@
  * WGSL helpers that several kernels share. A barrier copied by hand is where races come from, so each lives once, here.
  * @module
  */
+import { FIRST_GROUP } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** The linear index of a workgroup launched with `foldWorkgroups`. Arguments of `main` must be named `group`, `groups`. */
-export const FOLDED_GROUP = "group.y * groups.x + group.x";
+/**
+ * The linear index of a workgroup launched with `foldWorkgroups`, also where the launch was divided. Arguments of `main`
+ * must be named `group`, `groups`.
+ */
+export const FOLDED_GROUP = `params.${FIRST_GROUP} + group.y * groups.x + group.x`;
 
 /** The builtins of a `main` that uses `FOLDED_GROUP` and a flat invocation index `t`. */
 export const GROUP_ARGUMENTS = `

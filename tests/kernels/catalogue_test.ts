@@ -11,8 +11,8 @@ import {
   MAX_WORKGROUPS_PER_DIMENSION,
   type Program,
 } from "../../kernels/kernel.ts";
-import { FOLDED_GROUP } from "../../kernels/snippets.ts";
 import { DEFAULT_TARGET } from "../../kernels/target.ts";
+import { ratesOf, SUBMIT_MS } from "../../engine/cost.ts";
 import { run } from "../../engine/dispatch.ts";
 import type { Device } from "../../engine/mod.ts";
 import { Pipelines } from "../../engine/pipelines.ts";
@@ -195,13 +195,13 @@ function inputsOf({ kernel, input }: CataloguedKernel): Record<string, Float64Ar
 interface RunOptions {
   /** Elements to append to every buffer. */
   readonly guard: number;
-  /** Launch over x and y, as if there were too many workgroups for x alone. */
+  /** Launch over x and y, as if there were too many workgroups for x alone, and in parts, as if that took too long. */
   readonly fold: boolean;
 }
 
 /** Whether a kernel may be launched over x and y, and with how many workgroups it then covers the same work. */
 function folded({ program, workgroups }: Kernel): readonly [number, number, number] {
-  if (!program.code.includes(FOLDED_GROUP)) return workgroups;
+  if (!program.divisible) return workgroups;
   return [2, Math.ceil(workgroups[0] / 2) + 1, 1]; // with workgroups to spare, which must leave
 }
 
@@ -223,6 +223,9 @@ function runBits(
     ...kernel,
     sizes: Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, size + guard])),
     workgroups: fold ? folded(kernel) : kernel.workgroups,
+    flops: fold
+      ? 3 * SUBMIT_MS * 1e6 * ratesOf(device.target.adapterClass, null).gflops
+      : kernel.flops,
   }, tensors);
   return program.bindings.filter(({ access }) => access !== "read")
     .map(({ name }) => tensors[name].data() as Promise<Uint32Array>);
@@ -280,7 +283,7 @@ async function check(device: Device, catalogued: CataloguedKernel): Promise<void
     const bits = all[k], inGuards = await guarded[k], inFold = await refolded[k];
     assert(inGuards.subarray(sizes[name]).every((v) => v === UNTOUCHED), `${what}: wrote beyond`);
     assertEquals(inGuards.subarray(0, sizes[name]), bits, `${what}: read beyond`);
-    assertEquals(inFold, inGuards, `${what}: differs when launched over x and y`);
+    assertEquals(inFold, inGuards, `${what}: differs when launched over x and y in parts`);
     assertAsReference(bits, binding, wanted[name], inputs[name], what);
   }
 }
