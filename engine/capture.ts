@@ -8,8 +8,11 @@
  * step counter, an optimiser's rate. Inputs of another shape are recorded anew, each shape once.
  * @module
  */
+import type { VirtualBuffer } from "./buffers.ts";
 import { DTypeError, ShapeError } from "./errors.ts";
 import { dtypeOf } from "./host_data.ts";
+import type { SharedMemory } from "./planner.ts";
+import type { EngineRecord } from "./records.ts";
 import type { Replay } from "./replay.ts";
 import { type DType, type HostArray, sameShape, type Tensor } from "./tensor.ts";
 
@@ -33,6 +36,27 @@ export interface Recording<R> {
   readonly inputs: readonly Tensor[];
   readonly result: R;
   readonly replay: Replay;
+}
+
+/** A function's records, not run yet. */
+export interface CapturedList<R> {
+  readonly list: readonly EngineRecord[];
+  /** Its parameters. */
+  readonly inputs: readonly Tensor[];
+  /** What it returned. */
+  readonly result: R;
+  /** The memory of what it returned, as far as the list makes it. */
+  readonly results: ReadonlySet<VirtualBuffer>;
+  /** Which buffers take turns in which memory. */
+  readonly plan: readonly SharedMemory[];
+}
+
+/** @internal What `Device.dryRun` records with. */
+export interface DryRecorder {
+  /** The list of a step. */
+  step(fn: () => unknown, name?: string): readonly EngineRecord[];
+  /** The list of a captured step. */
+  capture<R>(fn: (...inputs: Tensor[]) => R, inputs: readonly CapturedInput[]): CapturedList<R>;
 }
 
 /** @internal What capture needs of the device; made by `device.capture`. */

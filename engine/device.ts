@@ -17,17 +17,21 @@ import {
   type CapturedFunction,
   capturedFunction,
   type CapturedInput,
+  type CapturedList,
+  type DryRecorder,
   type Recording,
 } from "./capture.ts";
 import { type Rates, ratesOf } from "./cost.ts";
 import { run } from "./dispatch.ts";
 import { DTypeError, LimitError, ShapeError } from "./errors.ts";
-import { estimateList, type MemoryEstimate } from "./estimate.ts";
+import { type EstimatedTensor, Forecast, type MemoryEstimate } from "./estimate.ts";
 import { Executor, type ExecutorStats, type Observers } from "./executor.ts";
 import { Failures } from "./failures.ts";
 import { buffersIn, bytesOf, dtypeOf, fromNested, type NestedNumbers } from "./host_data.ts";
 import { listing } from "./listing.ts";
+import { machineMemory } from "./machine_memory.ts";
 import { Pipelines } from "./pipelines.ts";
+import { livesOf, planMemory } from "./planner.ts";
 import { BufferPool, type MemoryStats } from "./pool.ts";
 import { Profile, profiled, type ProfiledDispatch, Profiler, wallClock } from "./profile.ts";
 import { type EngineRecord, rangesOf, releasesInPlace } from "./records.ts";
@@ -47,7 +51,10 @@ const NO_BYTES = new Uint8Array(0);
 export interface DeviceSettings {
   /** Seed of dropout and noise; also readable and settable as `device.seed`. */
   seed?: number;
-  /** Most bytes of GPU memory to hold; a step that needs more fails before allocating. Default: no bound. */
+  /**
+   * Most bytes of GPU memory to hold; a step that needs more fails before allocating. Default: the machine's memory for
+   * an adapter that computes on the CPU, where it can be asked for; else no bound, as WebGPU does not tell.
+   */
   memoryBudget?: number;
   /** Test mode: fill memory with NaN before it is first written, so that a kernel that leaves a hole is seen. */
   poison?: boolean;
@@ -63,6 +70,8 @@ export class Device {
   readonly software: boolean;
   /** What kernels may know about it. */
   readonly target: Target;
+  /** Most bytes of GPU memory that it will hold; Infinity where there is no bound. */
+  readonly memoryBudget: number;
   /** Seed of dropout and noise. */
   seed: number;
   /** Number of the current step: `step()` adds one. Random masks depend on it; restore it to resume. */
@@ -79,10 +88,11 @@ export class Device {
   #stepBlockFor = "";
   #randomCalls = 0;
   #capturing = false;
+  /** True while the list is one that is not run by `flush`. */
+  #apart = false;
   #capturedInputs: readonly HostArray[] = [];
   #roofline: Promise<Roofline> | null = null;
   #measured: Roofline | null = null;
-  readonly #budget: number;
   readonly #poison: boolean;
   readonly #reads = new WeakSet<object>();
   readonly #collected: FinalizationRegistry<Allocation>;
@@ -93,18 +103,17 @@ export class Device {
     adapter: GPUAdapter,
     options: DeviceSettings,
   ) {
-    const { seed = 0, memoryBudget = Infinity } = options;
+    const { seed = 0, memoryBudget } = options;
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw new ShapeError(`requestDevice(): seed is ${seed}, needs a whole number in [0, 2^53)`);
     }
-    if (!(memoryBudget > 0)) {
+    if (memoryBudget !== undefined && !(memoryBudget > 0)) {
       throw new ShapeError(`requestDevice(): memoryBudget is ${memoryBudget}, needs bytes above 0`);
     }
     this.label = adapterLabel(adapter.info);
     this.software = isSoftwareAdapter(adapter.info);
     this.seed = seed;
     this.#poison = options.poison ?? false;
-    this.#budget = memoryBudget;
     const integrated = /intel|apple|qualcomm|arm|img-tec/i.test(adapter.info.vendor ?? "");
     this.target = {
       adapterClass: this.software ? "software" : integrated ? "integrated" : "discrete",
@@ -113,6 +122,7 @@ export class Device {
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
       features: new Set(gpu.features as unknown as Iterable<string>),
     };
+    this.memoryBudget = memoryBudget ?? (this.software ? machineMemory() : Infinity);
     this.#pipelines = new Pipelines(gpu);
     this.#pool = new BufferPool(gpu, (buffer) => this.#pipelines.forget(buffer));
     this.#failures = new Failures(gpu, this.#pipelines);
@@ -122,7 +132,7 @@ export class Device {
       this.#pipelines,
       this.#failures,
       this.#poison,
-      this.#budget,
+      this.memoryBudget,
       () => this.#rates,
     );
     this.#scopes = new Scopes((buffer, by) => this.release(buffer, by));
@@ -214,6 +224,14 @@ export class Device {
     const buffer = new VirtualBuffer(Math.max(16, 4 * elements), label, true);
     this.#collected.register(buffer, buffer.allocation, buffer);
     return buffer;
+  }
+
+  /**
+   * @internal Refuses memory that will be needed together and stays, before any of it is allocated.
+   * @throws {OutOfMemoryError} naming the largest tensors when it does not fit the budget
+   */
+  expectRoom(what: string, tensors: readonly EstimatedTensor[]): void {
+    this.#executor.expectRoom(what, (forecast) => forecast.add(tensors));
   }
 
   /** Overwrites a tensor's values in place, in order with the ops around it. */
@@ -355,7 +373,7 @@ export class Device {
 
   /** Runs everything recorded so far; resolves when it is submitted (not: finished). */
   flush(): Promise<void> {
-    if (this.#list.length > 0) {
+    if (this.#list.length > 0 && !this.#apart) {
       const list = this.#list;
       this.#list = [];
       this.#tail = this.#tail.then(() => this.#executor.run(list));
@@ -428,7 +446,7 @@ export class Device {
 
   async #measureRoofline(): Promise<Roofline> {
     await this.sync();
-    const room = (this.#budget - this.memory.liveBytes) / 2;
+    const room = (this.memoryBudget - this.memory.liveBytes) / 2;
     const roofline = await this.#failures.unlessLost(
       measureRoofline(this.gpu, this.#pipelines, this.target, room),
     );
@@ -468,7 +486,7 @@ export class Device {
     fn: () => unknown,
     onProgress?: (done: number, total: number, kernel: string) => void,
   ): Promise<void> {
-    const list = await this.#recordStep(fn, "warmUp");
+    const list = await this.dryRun(({ step }) => step(fn, "warmUp"));
     const programs = list.flatMap((r) => r.kind === "dispatch" ? [r.kernel.program] : []);
     const missing = this.#pipelines.missing(programs);
     for (const [i, program] of missing.entries()) {
@@ -480,28 +498,58 @@ export class Device {
 
   /** Records a step without running any of it and returns its listing: kernels, shapes, memory freed, peak. */
   async explain(fn: () => unknown): Promise<string> {
-    return listing(await this.#recordStep(fn, "explain"));
+    return await this.dryRun(({ step }) => listing(step(fn, "explain")));
   }
 
   /**
-   * Predicts the GPU memory of a step without running or allocating anything for it.
-   * @param fn the step, which is recorded (its effects on the host, such as an optimiser's step count, do happen)
+   * Predicts the GPU memory of a step that is run again and again, what is live now included, without running or
+   * allocating anything for it. For a model that is on no device yet see `estimate` of `nn/`.
    */
   async estimate(fn: () => unknown): Promise<MemoryEstimate> {
-    return estimateList(await this.#recordStep(fn, "estimate"), this.memory.liveBytes);
+    return await this.dryRun(({ step }) =>
+      new Forecast(this.#pool.state).run(step(fn, "estimate")).estimate
+    );
   }
 
-  /** Records a step without running it. */
+  /**
+   * @internal Records steps that are not run: no step number is used up, and no value that changes from step to step is
+   * asked for. Gradients count as written afterwards, so call `zeroGrad` before the next real step.
+   * @param work synchronous
+   */
+  async dryRun<T>(work: (recorder: DryRecorder) => T): Promise<T> {
+    await this.#failures.unlessGone(this.flush());
+    return work({
+      step: (fn, name = "step") => this.#recordList(fn, name, true).list,
+      capture: (fn, inputs) => this.#recordCapture(fn, inputs),
+    });
+  }
+
+  /** Records a step that is run once. */
   async #recordStep(fn: () => unknown, name: string): Promise<EngineRecord[]> {
     await this.#failures.unlessGone(this.flush());
     this.#beginStep();
+    return this.#recordList(fn, name, false).list;
+  }
+
+  /** Runs a function in a scope of its own and keeps what it appends from the device's list. */
+  #recordList<R>(
+    fn: () => R,
+    name: string,
+    capturing: boolean,
+  ): { list: EngineRecord[]; result: R } {
     const before = this.#list;
     this.#list = [];
+    this.#apart = true;
+    this.#capturing = capturing;
+    this.#stepBlockFor = "";
+    this.#randomCalls = 0;
     try {
-      this.tidy(fn, name);
-      return this.#list;
+      const result = this.tidy(fn, name);
+      return { list: this.#list, result };
     } finally {
       this.#list = before;
+      this.#apart = this.#capturing = false;
+      this.#stepBlockFor = ""; // what was recorded may never run
     }
   }
 
@@ -556,40 +604,11 @@ export class Device {
     inputs: readonly CapturedInput[],
   ): Promise<Recording<R>> {
     await this.#failures.unlessGone(this.flush());
-    const before = this.#list;
-    this.#list = [];
-    const tensors = inputs.map(([data, shape], i) =>
-      new Tensor(this, shape, dtypeOf(data, `input ${i}`), {
-        buffer: new VirtualBuffer(4 * Math.max(1, data.length), `captured input ${i}`),
-        offset: 0,
-      })
-    );
-    tensors.forEach((tensor, i) => {
-      const refresh = (): Uint8Array<ArrayBuffer> => bytesOf(this.#capturedInputs[i]);
-      if (tensor.size > 0) {
-        this.append({ kind: "upload", target: tensor.range, data: NO_BYTES, refresh });
-      }
-    });
-    this.#capturing = true;
-    this.#stepBlockFor = "";
-    this.#randomCalls = 0;
-    let result: R, list: EngineRecord[];
-    try {
-      result = this.tidy(() => fn(...tensors), "capture");
-    } finally {
-      list = this.#list;
-      this.#list = before;
-      this.#capturing = false;
-    }
-    await this.#executor.prepare(list);
-    const results = buffersIn(result);
-    for (const buffer of results) this.#collected.unregister(buffer); // the recording owns their memory
-    const made = new Set(list.flatMap(rangesOf).map((range) => range.buffer));
-    const inputBuffers = new Set(tensors.map((tensor) => tensor.storage.buffer));
-    const replay = buildReplay(list, {
-      inputs: inputBuffers,
-      results: new Set([...results].filter((b) => made.has(b) && b.allocation.gpu === null)),
-    }, {
+    const captured = this.#recordCapture(fn, inputs);
+    this.#executor.expectRoom("This captured step", (forecast) => forecast.capture(captured));
+    await this.#executor.prepare(captured.list);
+    for (const buffer of buffersIn(captured.result)) this.#collected.unregister(buffer); // the recording owns their memory
+    const replay = buildReplay(captured, {
       gpu: this.gpu,
       pool: this.#pool,
       pipelines: this.#pipelines,
@@ -597,12 +616,44 @@ export class Device {
       rates: this.#rates,
     });
     return {
-      shapes: tensors.map((t) => t.shape),
-      dtypes: tensors.map((t) => t.dtype),
-      inputs: tensors,
-      result,
+      shapes: captured.inputs.map((t) => t.shape),
+      dtypes: captured.inputs.map((t) => t.dtype),
+      inputs: captured.inputs,
+      result: captured.result,
       replay,
     };
+  }
+
+  /** Records a function of inputs that are written before each run, and plans the memory of its list. */
+  #recordCapture<R>(
+    fn: (...inputs: Tensor[]) => R,
+    inputs: readonly CapturedInput[],
+  ): CapturedList<R> {
+    const tensors = inputs.map(([data, shape], i) =>
+      new Tensor(this, shape, dtypeOf(data, `input ${i}`), {
+        buffer: new VirtualBuffer(4 * Math.max(1, data.length), `captured input ${i}`),
+        offset: 0,
+      })
+    );
+    const { list, result } = this.#recordList(
+      () => {
+        tensors.forEach((tensor, i) => {
+          const refresh = (): Uint8Array<ArrayBuffer> => bytesOf(this.#capturedInputs[i]);
+          if (tensor.size === 0) return;
+          this.append({ kind: "upload", target: tensor.range, data: NO_BYTES, refresh });
+        });
+        return fn(...tensors);
+      },
+      "capture",
+      true,
+    );
+    const made = new Set(list.flatMap(rangesOf).map((range) => range.buffer));
+    const inputBuffers = new Set(tensors.map((tensor) => tensor.storage.buffer));
+    const results = new Set(
+      [...buffersIn(result)].filter((b) => made.has(b) && b.allocation.gpu === null),
+    );
+    const plan = planMemory(livesOf(list, inputBuffers, results));
+    return { list, inputs: tensors, result, results, plan };
   }
 
   /**

@@ -19,7 +19,7 @@ import { nonFinite } from "../kernels/non_finite.ts";
 import type { AnomalyScan } from "./anomaly.ts";
 import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
 import { inParts, isFull, type Rates, type TimedPart } from "./cost.ts";
-import { assertWithinBudget, estimateList } from "./estimate.ts";
+import { assertWithinBudget, Forecast, mostBytes } from "./estimate.ts";
 import type { Failures } from "./failures.ts";
 import type { BoundRange, Pipelines } from "./pipelines.ts";
 import type { BufferPool } from "./pool.ts";
@@ -108,8 +108,8 @@ export class Executor {
 
   async #run(records: readonly EngineRecord[], observers: Observers): Promise<void> {
     try {
-      if (this.budget < Infinity) {
-        assertWithinBudget(estimateList(records, this.pool.stats.liveBytes), this.budget);
+      if (this.pool.stats.reservedBytes + mostBytes(records) > this.budget) {
+        this.expectRoom("This step", (forecast) => forecast.run(records));
       }
       await this.prepare(records, observers);
     } catch (error) {
@@ -163,6 +163,16 @@ export class Executor {
     if (error === null && batch.encodedAny) {
       this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone().then(() => {}, () => {}));
     }
+  }
+
+  /**
+   * Gives the pool's free buffers back if what comes does not fit beside them.
+   * @throws {OutOfMemoryError} when it does not fit at all; nothing is allocated then
+   */
+  expectRoom(what: string, play: (forecast: Forecast) => Forecast): void {
+    if (play(new Forecast(this.pool.state)).estimate.reservedBytes <= this.budget) return;
+    this.pool.trim();
+    assertWithinBudget(what, play(new Forecast(this.pool.state)).estimate, this.budget);
   }
 
   /** Compiles programs. @throws {WgradError} when the device is lost or one does not compile */

@@ -36,6 +36,14 @@ export interface MemoryStats {
   readonly reservedBuffers: number;
 }
 
+/** What a forecast starts from. */
+export interface PoolState {
+  readonly liveBytes: number;
+  readonly reservedBytes: number;
+  /** How many buffers of each size wait for use. */
+  readonly free: ReadonlyMap<number, number>;
+}
+
 /** STORAGE | COPY_DST | COPY_SRC of GPUBufferUsage, as a number so that importing this module needs no WebGPU. */
 const USAGE = 0x80 | 0x08 | 0x04;
 
@@ -111,6 +119,15 @@ export class BufferPool {
     this.#reservedBuffers -= 1;
     this.onDestroy(buffer);
     buffer.destroy();
+  }
+
+  /** What it holds now. */
+  get state(): PoolState {
+    return {
+      liveBytes: this.#liveBytes,
+      reservedBytes: this.#reservedBytes,
+      free: new Map([...this.#free].map(([size, list]) => [size, list.length])),
+    };
   }
 
   /** The figures now. */

@@ -9,13 +9,13 @@
 import { fill } from "../kernels/fill.ts";
 import { type Kernel, packParams, paramBytes } from "../kernels/kernel.ts";
 import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
+import type { CapturedList } from "./capture.ts";
 import { inParts, isFull, type Rates, type TimedPart } from "./cost.ts";
 import { ScopeError } from "./errors.ts";
 import { type EncodedDispatch, NAN_PATTERN } from "./executor.ts";
 import type { BoundRange, Pipelines } from "./pipelines.ts";
-import { livesOf, planMemory } from "./planner.ts";
 import type { BufferPool } from "./pool.ts";
-import { type EngineRecord, rangesOf, type UploadRecord } from "./records.ts";
+import { rangesOf, type UploadRecord } from "./records.ts";
 
 /** A host write of every run. */
 export interface ReplayUpload {
@@ -75,21 +75,20 @@ export interface Replay {
 
 /** Prepares a list whose programs are compiled. */
 export function buildReplay(
-  records: readonly EngineRecord[],
-  ends: { inputs: ReadonlySet<VirtualBuffer>; results: ReadonlySet<VirtualBuffer> },
+  { list: records, results, plan }: Omit<CapturedList<unknown>, "result" | "inputs">,
   host: ReplayHost,
 ): Replay {
   const { gpu, pool, pipelines, poison, rates } = host;
   const memoryOf = new Map<VirtualBuffer, GPUBuffer>();
   const firstUse = new Map<VirtualBuffer, number>();
   const allocations: Allocation[] = [];
-  for (const { bytes, tenants } of planMemory(livesOf(records, ends.inputs, ends.results))) {
+  for (const { bytes, tenants } of plan) {
     const allocation: Allocation = { gpu: null, bytes: Math.ceil(bytes / 4) * 4, exclusive: true };
     pool.acquire(allocation, "captured");
     allocations.push(allocation);
     for (const { buffer, first } of tenants) {
       memoryOf.set(buffer, allocation.gpu!);
-      if (ends.results.has(buffer)) {
+      if (results.has(buffer)) {
         buffer.allocation.gpu = allocation.gpu;
         buffer.allocation.borrowed = true;
       }
@@ -97,7 +96,7 @@ export function buildReplay(
     }
   }
   const external = new Set<VirtualBuffer>();
-  const written = new Set<VirtualBuffer>(ends.results);
+  const written = new Set<VirtualBuffer>(results);
   const memory = (range: BufferRange): GPUBuffer => {
     const own = memoryOf.get(range.buffer);
     if (own) return own;

@@ -64,8 +64,8 @@ export class Tensor {
     return this.#storage !== null;
   }
 
-  /** @internal Gives it memory, or other memory. */
-  place(device: Device, storage: Storage): void {
+  /** @internal Gives it memory, or other memory, or none. */
+  place(device: Device | null, storage: Storage | null): void {
     this.#device = device;
     this.#storage = storage;
   }

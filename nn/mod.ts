@@ -51,4 +51,5 @@ export {
   trainResilient,
 } from "./resilient.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
+export { estimate, type EstimateOptions, type ForwardModule } from "./estimate.ts";
 export { train, type TrainBatch, type TrainOptions, type TrainProgress } from "./train.ts";

@@ -126,12 +126,17 @@ export abstract class Module {
    * Gives all parameters and buffers memory on a device: loaded values where there are some, else their first values,
    * drawn from `seed` and the parameter's name. Those already there stay; those on another device are moved.
    * @returns this module
-   * @throws {OutOfMemoryError} when they do not fit
+   * @throws {OutOfMemoryError} when they do not fit the device's budget; nothing is placed then
    */
   async to(device: Device, options: { seed?: number | bigint } = {}): Promise<this> {
+    const missing = [...this.namedParameters(), ...this.namedBuffers()]
+      .filter(([, parameter]) => !parameter.placed || parameter.device !== device);
+    device.expectRoom(
+      `${this.constructor.name}.to()`,
+      missing.map(([label, { shape, size }]) => ({ label, shape, bytes: 4 * size })),
+    );
     let waiting = 0;
-    for (const [name, parameter] of [...this.namedParameters(), ...this.namedBuffers()]) {
-      if (parameter.placed && parameter.device === device) continue;
+    for (const [name, parameter] of missing) {
       const values = parameter.placed
         ? await parameter.data()
         : parameter.takeInitial(options.seed ?? 0, name);

@@ -151,9 +151,19 @@ interface StepRunner {
   dispose(): void;
 }
 
-function stepRunner(options: TrainOptions): StepRunner {
-  const { device, optimizer, loss, accumulate = 1 } = options;
-  /** The first part overwrites gradients, later ones add; the last one updates. */
+/** What the parts of a step are made of. */
+export interface StepOptions extends Pick<TrainOptions, "optimizer" | "loss" | "accumulate"> {
+  /** Where the model lives. */
+  readonly device: Device;
+}
+
+/**
+ * @internal The work of each part of a step, in order; parts that do the same are the same function. The first part
+ * overwrites gradients, later ones add; the last one updates.
+ */
+export function stepParts(
+  { device, optimizer, loss, accumulate = 1 }: StepOptions,
+): ((...inputs: Tensor[]) => Tensor)[] {
   const work = (first: boolean, last: boolean) => (...inputs: Tensor[]): Tensor => {
     if (first) optimizer.zeroGrad();
     const value = loss(...inputs);
@@ -162,20 +172,26 @@ function stepRunner(options: TrainOptions): StepRunner {
     if (last) optimizer.step();
     return value.detach();
   };
-  const parts = [0, 1, 2].map((kind) => work(kind === 0, kind === 2 || accumulate === 1));
-  const kindOf = (part: number): number => part === 0 ? 0 : part === accumulate - 1 ? 2 : 1;
+  const first = work(true, accumulate === 1), middle = work(false, false), last = work(false, true);
+  return Array.from(
+    { length: accumulate },
+    (_, part) => part === 0 ? first : part < accumulate - 1 ? middle : last,
+  );
+}
+
+function stepRunner(options: TrainOptions): StepRunner {
+  const { device } = options;
+  const parts = stepParts(options);
   if (options.capture ?? true) {
-    const captured = parts.map((part) => device.capture(part));
+    const captured = new Map([...new Set(parts)].map((part) => [part, device.capture(part)]));
     return {
-      run: (batch, part) => captured[kindOf(part)](...batch),
+      run: (batch, part) => captured.get(parts[part])!(...batch),
       dispose: () => captured.forEach((c) => c.dispose()),
     };
   }
   return {
     run: (batch, part) =>
-      device.step(() =>
-        parts[kindOf(part)](...batch.map(([data, shape]) => device.tensor(data, shape)))
-      ),
+      device.step(() => parts[part](...batch.map(([data, shape]) => device.tensor(data, shape)))),
     dispose: () => {},
   };
 }

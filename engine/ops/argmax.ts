@@ -12,6 +12,8 @@ import { reducePasses } from "./reduce_passes.ts";
 
 /**
  * Index of the maximum along an axis, which is dropped; of equal maxima the first.
+ *
+ * Gradient: none for x, whose small changes change no index.
  * @param axis negative ones count from the end; default the last
  * @returns u32
  * @throws {ShapeError} when x has no such axis, or the axis is empty
@@ -26,6 +28,8 @@ export function argmax(x: Tensor, axis = -1): Tensor {
 
 /**
  * How many rows of the logits [B, C] have their maximum at the label [B] (i32 or u32); of equal maxima the first counts.
+ *
+ * Gradient: none for logits, whose small changes change no count, and none for labels.
  * @returns a scalar, f32: divide it by B for the accuracy
  * @throws {ShapeError} when shapes do not fit or there is no class
  */

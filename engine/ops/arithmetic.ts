@@ -18,6 +18,8 @@ type Saved = { a?: Tensor; b?: Tensor };
 
 /**
  * a + b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy, db = dy.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */
@@ -27,6 +29,8 @@ export function add(a: Tensor, b: Tensor | number): Tensor {
 
 /**
  * a - b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy, db = -dy.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */
@@ -36,6 +40,8 @@ export function sub(a: Tensor, b: Tensor | number): Tensor {
 
 /**
  * a * b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy b, db = dy a.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */
@@ -45,6 +51,8 @@ export function mul(a: Tensor, b: Tensor | number): Tensor {
 
 /**
  * a / b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy / b, db = -dy a / b^2.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */
@@ -54,6 +62,8 @@ export function div(a: Tensor, b: Tensor | number): Tensor {
 
 /**
  * The larger of a and b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy where a is larger, db = dy where b is; half to each at a tie.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */
@@ -63,6 +73,8 @@ export function maximum(a: Tensor, b: Tensor | number): Tensor {
 
 /**
  * The smaller of a and b, element by element, with NumPy broadcasting; b may be a number.
+ *
+ * Gradient: da = dy where a is smaller, db = dy where b is; half to each at a tie.
  * @throws {ShapeError} when the shapes do not broadcast
  * @throws {DTypeError} when a or b is not f32
  */

@@ -31,6 +31,9 @@ export interface AttentionOptions {
 
 /**
  * softmax(scale q k^T) v for each head (arXiv:1706.03762, eq. 1), heads side by side in the result.
+ *
+ * Gradient: with P = softmax(scale q k^T) and dS = P (dy v^T - the row sums of dy y), a head at a time:
+ * dqkv = [dq, dk, dv], dq = scale dS k, dk = scale dS^T q, dv = P^T dy.
  * @param qkv [B, N, 3 D], packed as timm does: channels are [3, heads, D / heads], q before k before v
  * @param heads how many heads share the D channels
  * @returns [B, N, D]

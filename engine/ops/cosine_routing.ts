@@ -22,6 +22,8 @@ import { reshape } from "./reshape.ts";
 
 /**
  * Slot queries on the unit sphere: l2(layerNorm(phi)) over the last axis, or l2(phi) without a norm weight. Same shape.
+ *
+ * Gradient: dphi, dnormWeight and dnormBias are those of `l2Normalize` followed by those of `layerNorm`.
  * @param phi [..., D]: slot embeddings, usually [E, s, D]
  * @param normWeight weight [D] of the slot layer norm; left out, there is no layer norm
  * @param normBias bias [D] of the slot layer norm
@@ -46,6 +48,9 @@ export interface CosineScoresOptions {
 
 /**
  * Scores of tokens against slot queries: c[b, n, s] = <x[b, n], q[s]> / (|x[b, n]| + eps).
+ *
+ * Gradient: with k = x / (|x| + eps) and p = dc q: dx = p / (|x| + eps) - k <k, p> / |x|, dqueries = dc^T k. Without
+ * normalised keys: dx = dc q, dqueries = dc^T x.
  * @param x tokens [B, N, D]
  * @param queries [S, D], or [E, s, D] with S = E s; normalised by the caller (`sphereQueries`)
  * @returns [B, N, S]

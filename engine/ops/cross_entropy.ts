@@ -22,6 +22,8 @@ export interface CrossEntropyOptions {
 
 /**
  * Mean over the batch of -sum over classes of target * log softmax(logits).
+ *
+ * Gradient: with the smoothed target t: dlogits = dy (softmax(logits) sum(t) - t) / B; none for target.
  * @param logits [B, C], f32
  * @param target class numbers [B] (i32 or u32, in [0, C): the caller sees to that, a GPU cannot throw), or class
  *   weights [B, C] (f32). Targets are constants: no gradient flows into them

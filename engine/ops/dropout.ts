@@ -17,6 +17,8 @@ import { broadcastMap } from "./broadcast.ts";
 /**
  * Sets each element to 0 with probability p and scales the others by 1 / (1 - p), so that the mean stays. For training
  * only: leave it out in evaluation.
+ *
+ * Gradient: dx = dy m / (1 - p), the mask m of 0 and 1 made again.
  * @param p in [0, 1]; 0 returns x itself
  * @throws {ShapeError} for another p
  */
@@ -50,6 +52,8 @@ export function dropout(x: Tensor, p: number): Tensor {
 /**
  * Sets whole samples x[b] to 0 with probability p and scales the others by 1 / (1 - p): stochastic depth
  * (arXiv:1603.09382), when x is the output of a residual branch.
+ *
+ * Gradient: dx = dy m / (1 - p), with the mask m of the samples.
  * @param x [B, ...]
  * @param p in [0, 1]; 0 returns x itself
  * @throws {ShapeError} for another p, or a scalar
@@ -76,7 +80,11 @@ export function dropPath(x: Tensor, p: number): Tensor {
   return y;
 }
 
-/** Normal numbers with mean 0 and standard deviation `scale`, the same bits on every adapter. */
+/**
+ * Normal numbers with mean 0 and standard deviation `scale`, the same bits on every adapter.
+ *
+ * Gradient: none: noise is a constant.
+ */
 export function gaussianNoise(device: Device, shape: readonly number[], scale: number): Tensor {
   const y = device.empty(shape, "f32", "gaussianNoise");
   if (y.size === 0) return y;

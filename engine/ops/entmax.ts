@@ -11,6 +11,8 @@ import { resolveFilledAxis } from "./axes.ts";
 
 /**
  * The sparse softmax max((x - max x) / 2 - t, 0)^2 with the t that makes it sum to 1 (arXiv:1905.05702). Same shape.
+ *
+ * Gradient: with s = sqrt(y): dx = s (dy - sum(s dy) / sum(s)), the sums along the axis.
  * @param axis negative counts from the end; default the last
  * @throws {ShapeError} when x has no such axis or the axis is empty
  */

@@ -7,6 +7,9 @@ import { biasedProduct, type LinearOptions } from "./linear.ts";
 
 /**
  * f(x[e] W[e]^T + b[e]) for every expert e: x [E, M, In] -> [E, M, Out].
+ *
+ * Gradient: those of `linear` for each expert, with g = dy f': dx[e] = g[e] W[e], dweight[e] = g[e]^T x[e], dbias[e] =
+ * the sum of the rows of g[e].
  * @param weight [E, Out, In]
  * @param bias [E, Out]
  * @throws {ShapeError} when the shapes do not fit

@@ -14,6 +14,8 @@ import { expectDType, type Tensor } from "../tensor.ts";
 
 /**
  * x / (|x| + eps) over the last axis. Same shape. The gradient is finite everywhere: at a zero row it is dOut / eps.
+ *
+ * Gradient: dx = dy / (|x| + eps) - y <y, dy> / |x| for each row; the last term is 0 at x = 0.
  * @param eps added to the norm, not under the root; 1e-6 as in MoE Jetpack
  * @throws {ShapeError} when x has no last axis or it is empty, or eps is negative
  */

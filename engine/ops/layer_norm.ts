@@ -12,6 +12,9 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
 
 /**
  * (x - mean) / sqrt(variance + eps) over the last axis, then times `weight` plus `bias`. Same shape as x.
+ *
+ * Gradient: with h = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - h mean(g h)) for each row, dweight =
+ * the sum of dy h over the rows, dbias = the sum of dy over the rows.
  * @param weight [n] and `bias` [n], where n is x's last dimension; each may be left out
  * @param eps added to the variance; PyTorch's default 1e-5, 1e-6 in the blocks of timm's ViT
  * @throws {ShapeError} when the last axis is missing or empty, or weight or bias do not fit it, or eps is negative

@@ -24,6 +24,8 @@ export interface LinearOptions {
 
 /**
  * f(x W^T + b) over the last axis: x [..., In] -> [..., Out].
+ *
+ * Gradient: with g = dy f'(x W^T + b): dx = g W, dweight = g^T x, dbias = the sum of the rows of g.
  * @param weight [Out, In], as PyTorch stores it
  * @param bias [Out]
  * @throws {ShapeError} when x's last axis is not In, weight or bias do not fit, or there is no such activation

@@ -25,6 +25,9 @@ export interface MatmulOptions {
 
 /**
  * The matrix product over the last two axes: a [..., m, k], b [..., k, n] -> [..., m, n]. Leading axes broadcast.
+ *
+ * Gradient: da = dy b^T, db = a^T dy, transposed where the operand is, and summed over the leading axes it was
+ * repeated along.
  * @throws {ShapeError} when a or b has fewer than two axes, their k differ or their leading axes do not broadcast
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {

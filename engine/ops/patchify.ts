@@ -13,6 +13,8 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
  * Cuts images [B, C, H, W] into patches of `patch` x `patch` pixels: [B, (H/p)(W/p), C p p], patches row by row, the
  * values of each in the order (channel, row, column). With a convolution weight [D, C, p, p] viewed as [D, C p p],
  * `linear` of the result is that convolution with stride p.
+ *
+ * Gradient: dimages = dy put back to where the pixels came from.
  * @throws {ShapeError} when the images are not divisible into such patches
  */
 export function patchify(images: Tensor, patch: number): Tensor {

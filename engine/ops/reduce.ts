@@ -21,6 +21,8 @@ export interface ReduceOptions {
 
 /**
  * Sum over axes; negative ones count from the end. Without axes: over all, to a scalar.
+ *
+ * Gradient: dx = dy, repeated along the axes that were summed.
  * @throws {ShapeError} for an axis x does not have
  */
 export function sum(x: Tensor, axes?: number | readonly number[], options?: ReduceOptions): Tensor {
@@ -29,6 +31,8 @@ export function sum(x: Tensor, axes?: number | readonly number[], options?: Redu
 
 /**
  * Arithmetic mean over axes; negative ones count from the end. Without axes: over all, to a scalar.
+ *
+ * Gradient: dx = dy / n, repeated along the axes, n the number of elements that were averaged.
  * @throws {ShapeError} for an axis x does not have, or a mean over nothing
  */
 export function mean(
@@ -42,6 +46,8 @@ export function mean(
 /**
  * Maximum over axes; negative ones count from the end. Without axes: over all, to a scalar. Equal maxima share the
  * gradient evenly.
+ *
+ * Gradient: dx = dy / (number of equal maxima) where x is the maximum, 0 elsewhere.
  * @throws {ShapeError} for an axis x does not have, or a maximum over nothing
  */
 export function max(x: Tensor, axes?: number | readonly number[], options?: ReduceOptions): Tensor {

@@ -28,6 +28,8 @@ const MAX_PERMUTED_DIMS = 5;
 
 /**
  * The part [start, end) of a tensor along one axis; the other axes stay whole.
+ *
+ * Gradient: dx = dy in its place, 0 around it.
  * @param axis negative ones count from the end
  * @throws {ShapeError} when the part does not lie within the axis
  */
@@ -66,6 +68,8 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 
 /**
  * Joins tensors along one axis; in all other axes, and in dtype, they must agree.
+ *
+ * Gradient: dtensors[i] = the part of dy that it became.
  * @param axis negative ones count from the end
  * @throws {ShapeError} when another axis differs, or the list is empty
  */
@@ -127,6 +131,8 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 
 /**
  * Reorders axes: axis k of the result is axis `order[k]` of x, so `permute(x, [0, 2, 1])` transposes matrices.
+ *
+ * Gradient: dx = dy with the axes put back.
  * @throws {ShapeError} when `order` does not name every axis once, or takes x apart into more than 5 dimensions
  */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
@@ -169,6 +175,8 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 /**
  * Repeats a tensor to a larger shape, by the rules of NumPy: shapes are aligned at their ends, a length of 1 stretches.
  * Arithmetic broadcasts by itself and needs no such copy.
+ *
+ * Gradient: dx = dy summed over the axes that were repeated.
  * @throws {ShapeError} when x does not stretch to the shape
  */
 export function broadcastTo(x: Tensor, shape: readonly number[]): Tensor {

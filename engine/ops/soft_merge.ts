@@ -45,6 +45,9 @@ export interface CombineMergeOptions {
 
 /**
  * Dispatch: every slot becomes a convex mixture of its image's tokens, u = softmax over tokens(c / t0 + noise)^T x.
+ *
+ * Gradient: with the weights P and dl = P (x du^T - the sum of P (x du^T) over the tokens): dx = P du, dc = dl / t0,
+ * dt0 = -sum(dl c) / t0^2; none for the noise.
  * @param x tokens [B, N, D]
  * @param c scores [B, N, S]; slot e s + j is slot j of expert e
  * @param t0 temperature: a tensor of shape [] (may want a gradient) or a number
@@ -109,6 +112,9 @@ export function dispatchMerge(
 /**
  * Combine: every token becomes a convex mixture of its image's slots, o = weights(c / t1 + noise) y with weights that
  * sum to 1 over the slots of a token.
+ *
+ * Gradient: with the weights W and dl = the gradient of softmax or entmax15 for dW = do y^T: dy = W^T do, dc = dl / t1,
+ * dt1 = -sum(dl c) / t1^2; none for the noise.
  * @param c scores [B, N, S]; slot e s + j is slot j of expert e
  * @param t1 temperature: a tensor of shape [] (may want a gradient) or a number
  * @param y outputs of the experts [E, B s, D]: row b s + j of expert e

@@ -11,6 +11,8 @@ import { resolveFilledAxis } from "./axes.ts";
 
 /**
  * exp(x) / sum(exp(x)) along an axis, safe from overflow. Same shape.
+ *
+ * Gradient: dx = y (dy - sum(dy y)), the sum along the axis.
  * @param axis negative counts from the end; default the last
  * @throws {ShapeError} when x has no such axis or the axis is empty
  */
@@ -20,6 +22,8 @@ export function softmax(x: Tensor, axis = -1): Tensor {
 
 /**
  * The logarithm of softmax, computed without taking the logarithm of a small number. Same shape.
+ *
+ * Gradient: dx = dy - exp(y) sum(dy), the sum along the axis.
  * @param axis negative counts from the end; default the last
  * @throws {ShapeError} when x has no such axis or the axis is empty
  */

@@ -107,6 +107,7 @@ export abstract class Optimizer {
 
   /**
    * Packs the parameters and makes room for gradients and moments.
+   * @throws {OutOfMemoryError} when there is none in the device's budget; nothing is changed then
    * @param moments names of what is kept of each parameter, such as `exp_avg`
    */
   protected constructor(
@@ -145,6 +146,11 @@ export abstract class Optimizer {
       );
     }
     const layout = layoutFor(device, tensors);
+    const bytes = 4 * layout.buffers.reduce((sum, floats) => sum + floats, 0);
+    device.expectRoom(
+      what,
+      ["gradients", ...moments].map((label) => ({ label, shape: [bytes / 4], bytes })),
+    );
     this.#arenas = {
       parameters: new Arena(device, layout, "parameters"),
       gradients: new Arena(device, layout, "gradients"),
@@ -169,6 +175,8 @@ export abstract class Optimizer {
     this.#spans = filled(device, "span table", new Float32Array(4 * tensors.length));
     this.#active = filled(device, "active spans", new Float32Array(tensors.length));
     this.#coefficient = filled(device, "clip coefficient", Float32Array.of(1));
+    // As a list of its own: the parameters' old memory is free before the first step needs more.
+    void device.flush();
   }
 
   /** The four numbers of a span that the kernel reads, for a parameter that has a gradient; the last one must be 1. */

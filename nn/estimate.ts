@@ -1,0 +1,117 @@
+/**
+ * The GPU memory that a model will need, known before anything is allocated: its steps are recorded with parameters
+ * that have a place on paper only, and the pool is played through.
+ * @module
+ */
+import type { DryRecorder } from "../engine/capture.ts";
+import type { Device } from "../engine/device.ts";
+import { noGrad } from "../engine/autograd.ts";
+import { Forecast, type MemoryEstimate } from "../engine/estimate.ts";
+import type { Tensor } from "../engine/tensor.ts";
+import type { Module } from "./module.ts";
+import type { Optimizer } from "./optim/optimizer.ts";
+import { stepParts, type TrainBatch, type TrainOptions } from "./train.ts";
+
+/** A module that maps one tensor to its output. */
+export interface ForwardModule extends Module {
+  /** What inference runs. */
+  forward(input: Tensor): unknown;
+}
+
+/** Options of `estimate`. */
+export interface EstimateOptions {
+  /** Where it would run: kernels and limits differ. Default: where the model lives. */
+  readonly device?: Device;
+  /** Steps prepared by `device.capture`, as `train` does; they keep their memory. Default true. */
+  readonly capture?: boolean;
+  /** Estimates training; without it, inference. */
+  readonly training?: Pick<TrainOptions, "loss" | "accumulate"> & {
+    /** Makes the optimiser. */
+    readonly optimizer: (model: Module) => Optimizer;
+  };
+}
+
+/**
+ * Predicts the GPU memory of a model, its optimiser and its steps, on a device that holds nothing else. Nothing is
+ * allocated or run, and the model stays as it is, on a device or on none.
+ *
+ * Batches of another shape than this one, as at the end of an epoch, are captured too and hold memory of their own.
+ * @example
+ * ```ts ignore
+ * const batch: TrainBatch = [[new Float32Array(64 * 784), [64, 1, 28, 28]], [new Uint32Array(64), [64]]];
+ * const { peakBytes, largest } = await estimate(model, batch, {
+ *   device,
+ *   training: {
+ *     optimizer: (model) => new AdamW(model.namedParameters()),
+ *     loss: (images, labels) => crossEntropy(model.forward(images), labels),
+ *   },
+ * });
+ * ```
+ * @param batch what `loss` takes; inference takes the first of it. The values do not matter
+ * @throws {LimitError} when a tensor is larger than the device allows
+ */
+export async function estimate(
+  model: ForwardModule,
+  batch: TrainBatch,
+  options: EstimateOptions = {},
+): Promise<MemoryEstimate> {
+  const device = options.device ?? model.parameters()[0].device;
+  return await device.dryRun((recorder) =>
+    withoutTrace(model, () => play(model, batch, device, options, recorder))
+  );
+}
+
+function play(
+  model: ForwardModule,
+  batch: TrainBatch,
+  device: Device,
+  { training, capture = true }: EstimateOptions,
+  recorder: DryRecorder,
+): MemoryEstimate {
+  const forecast = new Forecast();
+  forecast.run(recorder.step(() => place(model, device)));
+  let parts: ((...inputs: Tensor[]) => unknown)[] = [(x) => noGrad(() => model.forward(x))];
+  const inputs = training ? batch : batch.slice(0, 1);
+  model.train(training !== undefined);
+  if (training) {
+    let optimizer: Optimizer | undefined;
+    forecast.run(recorder.step(() => void (optimizer = training.optimizer(model))));
+    parts = stepParts({ ...training, optimizer: optimizer!, device });
+  }
+  for (const part of capture ? new Set(parts) : parts) {
+    if (capture) forecast.capture(recorder.capture(part, inputs));
+    else {
+      const step = () => void part(...inputs.map(([data, shape]) => device.tensor(data, shape)));
+      forecast.run(recorder.step(step));
+    }
+  }
+  return forecast.estimate;
+}
+
+/** Gives all parameters places that no memory stands behind, and records their uploads. */
+function place(model: Module, device: Device): void {
+  for (const [name, tensor] of [...model.namedParameters(), ...model.namedBuffers()]) {
+    tensor.grad = tensor.gradSlot = null;
+    tensor.place(device, { buffer: device.persistent(tensor.size, name), offset: 0 });
+    device.append({ kind: "upload", target: tensor.range, data: new Uint8Array(0) });
+  }
+}
+
+/** Runs a function and puts the model back as it was: places, gradients, mode. */
+function withoutTrace<T>(model: Module, fn: () => T): T {
+  const modes = model.namedModules().map(([, module]) => [module, module.training] as const);
+  const tensors = [...model.namedParameters(), ...model.namedBuffers()].map(([, tensor]) => {
+    const { grad, gradSlot, placed } = tensor;
+    const [device, storage] = placed ? [tensor.device, tensor.storage] : [null, null];
+    return { tensor, grad, gradSlot, device, storage };
+  });
+  try {
+    return fn();
+  } finally {
+    for (const { tensor, grad, gradSlot, device, storage } of tensors) {
+      tensor.place(device, storage);
+      Object.assign(tensor, { grad, gradSlot });
+    }
+    for (const [module, training] of modes) module.train(training); // children come after their parents
+  }
+}
