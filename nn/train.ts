@@ -121,8 +121,8 @@ export async function train(options: TrainOptions): Promise<number[]> {
         examples += next.value[0][1][0] ?? 1;
         // Masks and noise belong to the step of the training, not to how many steps this device has run.
         device.stepIndex = step * accumulate + part;
-        const loss = await runner.run(next.value, part);
-        ring.add(loss, unread, part);
+        const position = unread;
+        await runner.run(next.value, part, (loss) => ring.add(loss, position, part));
       }
       unread++;
       const done = step + 1;
@@ -146,8 +146,8 @@ export async function train(options: TrainOptions): Promise<number[]> {
 }
 
 interface StepRunner {
-  /** Runs part `part` of a step; the last one updates the parameters. */
-  run(batch: TrainBatch, part: number): Promise<Tensor>;
+  /** Runs part `part` of a step and hands its loss over; the last one updates the parameters. */
+  run(batch: TrainBatch, part: number, keep: (loss: Tensor) => void): Promise<void>;
   dispose(): void;
 }
 
@@ -185,13 +185,16 @@ function stepRunner(options: TrainOptions): StepRunner {
   if (options.capture ?? true) {
     const captured = new Map([...new Set(parts)].map((part) => [part, device.capture(part)]));
     return {
-      run: (batch, part) => captured.get(parts[part])!(...batch),
+      run: async (batch, part, keep) => keep(await captured.get(parts[part])!(...batch)),
       dispose: () => captured.forEach((c) => c.dispose()),
     };
   }
   return {
-    run: (batch, part) =>
-      device.step(() => parts[part](...batch.map(([data, shape]) => device.tensor(data, shape)))),
+    // Kept within the step: a loss that left it would hold memory until the garbage collector finds it.
+    run: (batch, part, keep) =>
+      device.step(() =>
+        keep(parts[part](...batch.map(([data, shape]) => device.tensor(data, shape))))
+      ),
     dispose: () => {},
   };
 }
