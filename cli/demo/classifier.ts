@@ -2,7 +2,7 @@
  * Training and evaluating an image classifier with progress on the screen.
  * @module
  */
-import { BatchLoader, type ImageSet } from "../../data/mod.ts";
+import { BatchLoader, type ImageSet, type Transform } from "../../data/mod.ts";
 import {
   CheckpointError,
   crossEntropy,
@@ -24,6 +24,8 @@ export interface ClassifierRun {
   readonly device: Device;
   readonly model: VisionTransformer;
   readonly data: ImageSet;
+  /** What happens to each training image, anew each epoch. */
+  readonly transform: Transform;
   readonly epochs: number;
   readonly seed: number;
   /** Name on the progress bar. */
@@ -60,7 +62,7 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   const { device, model, data, epochs, seed, config, checkpoint } = run;
   expectFit(model, data);
   const { batchSize, lr, weightDecay, labelSmoothing, warmup, maxGradNorm } = TRAINING;
-  const loader = new BatchLoader(data, { batchSize, seed, transform: NORMALISE });
+  const loader = new BatchLoader(data, { batchSize, seed, transform: run.transform });
   const steps = epochs * loader.batchesPerEpoch;
   const groups = withoutDecay(model.namedParameters(), (name) => NOT_DECAYED.test(name));
   const optimizer = new AdamW(groups, { lr, weightDecay, maxGradNorm });

@@ -2,7 +2,7 @@
  * The models and the training recipe that `pretrain` and `demo` share, in one place.
  * @module
  */
-import { normalise, type Transform } from "../../data/mod.ts";
+import { compose, normalise, randomShift, type Transform } from "../../data/mod.ts";
 import type { MoeVitOptions, VitOptions } from "../../models/mod.ts";
 
 /** The dense ViT: 28 x 28 grey images, 49 patches of 4 x 4, mean over the tokens. 0.3 million parameters. */
@@ -42,11 +42,17 @@ export const TRAINING = {
   maxGradNorm: 5,
 } as const;
 
-/**
- * What happens to every image, in training and evaluation: MNIST's mean and standard deviation are taken off, for clothes
- * too. Nothing else: in so few steps augmentation only slows learning.
- */
+/** What happens to every image, in training and evaluation: MNIST's mean and standard deviation are taken off, for clothes too. */
 export const NORMALISE: Transform = normalise(0.1307, 0.3081);
+
+/**
+ * What happens to training images: moved by up to `shift` pixels each way, then normalised. In the demo 2: without, the
+ * recycled model knows its 500 digits by heart after half of its steps (82 % instead of 86 %), while the model from scratch
+ * is the better for it in so few steps (73 % instead of 58 %, seed 0).
+ */
+export function trainingTransform(shift: number): Transform {
+  return shift === 0 ? NORMALISE : compose(randomShift(shift), NORMALISE);
+}
 
 /** How many passes over how many digits: 20 over 500 as in the demo, fewer over more so that it ends in time. */
 export function epochsFor(digits: number): number {

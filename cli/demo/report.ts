@@ -18,7 +18,7 @@ export function demoReport(record: DemoRecord): string {
     "wgrad demo: recycling a dense ViT",
     `<h1>A dense ViT, recycled into a mixture of experts, learns digits from ${data.train} images</h1>
 <p>Both models are the same dual-path SpheroMoE ViT, trained on the same ${data.train} handwritten digits with the same
-${steps} steps and schedule, none of them augmented. One starts from a dense ViT that has only ever seen clothes (Fashion-MNIST),
+${steps} steps, schedule and augmentation. One starts from a dense ViT that has only ever seen clothes (Fashion-MNIST),
 its MLPs recycled into experts; the other starts from random weights.</p>
 <div class="row">
 <div class="big">Recycled<b class="a">${
