@@ -110,7 +110,7 @@ function escape(text: string): string {
 if (import.meta.main) {
   await runMain("gradients", async () => {
     const ops = await readOps();
-    await writeFileAtomic(`${PROJECT_ROOT}/${PAGE}`, await renderPage(ops));
+    await writeFileAtomic(`${PROJECT_ROOT}${PAGE}`, await renderPage(ops));
     console.log(`${PAGE}: ${ops.length} ops`);
   });
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task soak [--minutes N] [--seed N] [--out DIR] [--summary]`
+ * `deno task soak [--minutes N] [--seed N] [--out DIR] [--summary] [--no-install]`
  *
  * Trains the demo's mixture of experts for an hour on made-up images, captured and eager steps taking turns, and writes
  * down what the engine holds and does: `samples.jsonl` as it goes, plots in `report.html` at the end. `--summary` also
@@ -12,7 +12,8 @@ import { VisionTransformerMoe } from "../models/mod.ts";
 import { AdamW, Rng, train, type TrainBatch } from "../nn/mod.ts";
 import { MOE } from "./demo/recipe.ts";
 import { withInterrupt } from "./interrupt.ts";
-import { readOptions, runMain, UsageError, wholeNumber } from "./main.ts";
+import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
+import { setUp } from "./setup.ts";
 import {
   judgeSoak,
   type Sample,
@@ -22,20 +23,46 @@ import {
 } from "./soak/summary.ts";
 import { PROJECT_ROOT } from "./system.ts";
 
+const USAGE = `deno task soak [options]: trains for an hour and watches memory, step time and reads
+  --minutes N    how long; default 60
+  --seed N       default 0
+  --out DIR      where samples.jsonl and report.html go; default out/soak
+  --summary      also write docs/results/soak.md
+  --no-install   print what to install instead of installing it`;
+
 const BATCH = 16;
 /** Steps between two samples, and between two changes of the mode. */
 const EVERY = 10, PHASE = 50;
 
-async function soak(signal: AbortSignal): Promise<void> {
-  const options = readOptions(Deno.args, {
-    minutes: { type: "string", default: "60" },
-    seed: { type: "string", default: "0" },
-    out: { type: "string", default: `${PROJECT_ROOT}/out/soak` },
-    summary: { type: "boolean", default: false },
+interface Settings {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly out: string;
+  readonly summary: boolean;
+  readonly install: boolean;
+}
+
+function readSettings(): Settings {
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      minutes: { type: "string", default: "60" },
+      seed: { type: "string", default: "0" },
+      out: { type: "string", default: `${PROJECT_ROOT}out/soak` },
+      summary: { type: "boolean", default: false },
+      "no-install": { type: "boolean", default: false },
+    },
   });
-  const minutes = Number(options.minutes);
-  if (!(minutes > 0)) throw new UsageError(`--minutes takes a number, not ${options.minutes}`);
-  const seed = wholeNumber("seed", options.seed, 0, 2 ** 32 - 1);
+  const { out, summary } = values, minutes = Number(values.minutes);
+  if (!(minutes > 0)) {
+    throw new UsageError(`--minutes takes a number above 0, not "${values.minutes}"`);
+  }
+  const seed = wholeNumber("seed", values.seed, 0, 2 ** 32 - 1);
+  return { minutes, seed, out, summary, install: !values["no-install"] };
+}
+
+/** Runs until the time is over or a Ctrl-C comes; the exit code. */
+async function soak(options: Settings, signal: AbortSignal): Promise<number> {
+  const { minutes, seed } = options;
   using device = await requestDevice({ seed });
   const model = await new VisionTransformerMoe({ ...MOE, dropRate: 0.1 }).to(device, { seed });
   const optimizer = new AdamW(model.namedParameters(), { lr: 1e-4, maxGradNorm: 5 });
@@ -105,14 +132,14 @@ async function soak(signal: AbortSignal): Promise<void> {
   await writeFileAtomic(`${options.out}/report.html`, soakPage(samples, settings));
   console.log(`soak: wrote ${options.out}/samples.jsonl and report.html`);
   if (options.summary) {
-    const path = `${PROJECT_ROOT}/docs/results/soak.md`;
+    const path = `${PROJECT_ROOT}docs/results/soak.md`;
     await writeFileAtomic(path, soakMarkdown(samples, settings));
     console.log(`soak: wrote ${path}`);
   }
   const { faults, table } = judgeSoak(samples, settings);
   console.log(table);
   for (const fault of faults) console.error(`soak: ${fault}`);
-  if (faults.length > 0) Deno.exit(1);
+  return faults.length > 0 ? 1 : 0;
 }
 
 /** Batches of noise whose label is which third of the image is bright; the batch of a step is always the same. */
@@ -131,4 +158,8 @@ async function* madeUp(seed: number, start: number): AsyncGenerator<TrainBatch> 
   }
 }
 
-await runMain("soak", () => withInterrupt(soak));
+await runMain("soak", async () => {
+  const settings = readSettings();
+  await setUp({ install: settings.install });
+  return await withInterrupt((signal) => soak(settings, signal));
+});

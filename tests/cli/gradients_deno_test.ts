@@ -22,7 +22,7 @@ denoTest(
 );
 
 denoTest("docs/gradients.md is what `deno task gradients` writes now", async () => {
-  const committed = await Deno.readTextFile(`${PROJECT_ROOT}/${PAGE}`);
+  const committed = await Deno.readTextFile(`${PROJECT_ROOT}${PAGE}`);
   assertEquals(committed, await renderPage(await readOps()), "run deno task gradients");
 });
 

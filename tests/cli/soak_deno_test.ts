@@ -72,5 +72,5 @@ denoTest("soak refuses minutes that are none", async () => {
     [Deno.execPath(), "run", "-A", "cli/soak.ts", "--minutes", "long"],
     { cwd: PROJECT_ROOT },
   );
-  assertEquals([code, stderr.trim()], [2, "soak: --minutes takes a number, not long"]);
+  assertEquals([code, stderr.trim()], [2, 'soak: --minutes takes a number above 0, not "long"']);
 });
