@@ -70,7 +70,9 @@ export function parseIdx(bytes: Uint8Array, label = "IDX file"): IdxArray {
   const got = bytes.byteLength;
   if (want === undefined || got < want) {
     const need = want === undefined ? "more for its header" : `${want}`;
-    throw new DataError(`${label}: has ${got} bytes, needs ${need}; it is truncated`);
+    throw new DataError(
+      `${label}: has ${got} bytes, needs ${need}; it is truncated, fetch it again`,
+    );
   }
   if (got > want) {
     throw new DataError(`${label}: has ${got} bytes, its header speaks of ${want}`);

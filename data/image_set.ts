@@ -61,7 +61,9 @@ export function makeImageSet(set: Omit<ImageSet, "count">, label = "images"): Im
   const wrong = labels.findIndex((value) => value >= classes);
   if (wrong >= 0) {
     throw new DataError(
-      `${label}: label ${labels[wrong]} of image ${wrong} is not one of the ${classes} classes`,
+      `${label}: label ${
+        labels[wrong]
+      } of image ${wrong} is not one of the ${classes} classes, 0 to ${classes - 1}`,
     );
   }
   return Object.freeze({ ...set, count });

@@ -80,10 +80,13 @@ export class AnomalyScan {
     const what = access === "write"
       ? `made NaN or infinity in its output ${name}`
       : `found NaN or infinity in ${name} ("${range.buffer.label}"), which came from outside the step or was updated by it`;
+    const wayOut = access === "write"
+      ? "What it read was finite: keep that in the range of this op, by a clamp, an epsilon or a lower learning rate."
+      : "Look at where that was loaded or last updated; a lower learning rate or a bound on the gradient's norm helps.";
     return new NonFiniteError(
       `${program.name}[${program.variant}] ${what}: ${
         range.bytes / 4
-      } values, ${sizes}; asked for ${placeOf(record.place)}`,
+      } values, ${sizes}; asked for ${placeOf(record.place)}. ${wayOut}`,
     );
   }
 }

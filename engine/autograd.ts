@@ -115,14 +115,15 @@ export function record<Saved extends Record<string, Tensor | undefined>>(
 export function runBackward(root: Tensor, dOut?: Tensor): void {
   if (!root.requiresGrad) {
     throw new ScopeError(
-      `backward(): ${root.describe()} was not computed from a tensor with requiresGrad ` +
-        "(or inside noGrad)",
+      `backward(): ${root.describe()} depends on no tensor with requiresGrad, or was computed inside noGrad(); set ` +
+        "requiresGrad on what shall learn, and compute it outside",
     );
   }
   if (dOut === undefined) {
     if (root.size !== 1) {
       throw new ShapeError(
-        `backward(): ${root.describe()} has ${root.size} elements; pass the gradient of the loss by it`,
+        `backward(): ${root.describe()} has ${root.size} elements; take its sum() or mean(), or pass the gradient of ` +
+          "the loss by it",
       );
     }
     dOut = root.device.full(root.shape, 1);

@@ -164,7 +164,9 @@ export class Device {
     const dims = shape ?? nested?.shape ?? [host.length];
     if (host.length !== sizeOf(dims)) {
       throw new ShapeError(
-        `tensor(): ${host.length} values do not fill shape [${dims.join(", ")}] (${sizeOf(dims)})`,
+        `tensor(): ${host.length} values do not fill shape [${dims.join(", ")}], which takes ${
+          sizeOf(dims)
+        }`,
       );
     }
     const dtype = dtypeOf(host, "tensor()");
@@ -197,7 +199,8 @@ export class Device {
       throw new LimitError(
         `${label}: [${
           shape.join(", ")
-        }] takes ${bytes} bytes, this device allows ${this.gpu.limits.maxBufferSize} a buffer`,
+        }] takes ${bytes} bytes, this device allows ${this.gpu.limits.maxBufferSize} a buffer; ` +
+          "use a smaller batch or split the tensor",
       );
     }
     const buffer = new VirtualBuffer(Math.max(4, bytes), label);

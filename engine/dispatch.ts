@@ -20,7 +20,11 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
   const ranges = program.bindings.map(({ name }) => {
     const tensor = tensors[name];
     if (tensor === undefined) {
-      throw new ShapeError(`${program.name}: binding ${name} got no tensor`);
+      throw new ShapeError(
+        `${program.name}: binding ${name} got no tensor; it takes ${
+          program.bindings.map((b) => b.name).join(", ")
+        }`,
+      );
     }
     if (tensor.device !== device) {
       throw new ShapeError(`${program.name}: ${name} lives on another device; copy it there first`);

@@ -199,7 +199,8 @@ export class Executor {
     const error = this.failures.lost ??
       (stale
         ? new ScopeError(
-          `A captured function uses "${stale.label}", which was released by ${stale.releasedBy}`,
+          `A captured function uses "${stale.label}", which was released by ${stale.releasedBy}; ` +
+            "keep it with device.keep(), or capture the function again",
         )
         : undefined) ??
       replay.external.map((buffer) => this.failures.of(buffer)).find((e) => e !== undefined);
@@ -442,7 +443,7 @@ export class Executor {
       this.stats.submits++;
     }
     for (const allocation of batch.dying) this.pool.release(allocation);
-    const error = await this.failures.check(batch.scopes(), batch.encoded);
+    const error = await this.failures.check(batch.scopes(), batch.encoded, batch.created);
     if (error === null) {
       for (const buffer of batch.written) buffer.written = true;
       for (const read of batch.reads) void this.#finishRead(read);

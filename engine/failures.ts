@@ -27,7 +27,13 @@ export class Failures {
   constructor(private readonly gpu: GPUDevice, private readonly pipelines: Pipelines) {
     void gpu.lost.then(({ reason, message }) => this.lose(message || reason));
     gpu.addEventListener("uncapturederror", (event) => {
-      this.report(new GpuError(`uncaptured: ${(event as GPUUncapturedErrorEvent).error.message}`));
+      const { message } = (event as GPUUncapturedErrorEvent).error;
+      this.report(
+        new GpuError(
+          "The GPU refused a call that was made outside of any step, such as one of your own on device.gpu. " +
+            `The driver says: ${message}`,
+        ),
+      );
     });
   }
 
@@ -139,6 +145,7 @@ export class Failures {
   async check(
     scopes: readonly Promise<GPUError | null>[],
     encoded: readonly EncodedDispatch[],
+    created: readonly GPUBuffer[] = [],
   ): Promise<Error | null> {
     const all = Promise.all(scopes.map((scope) => scope.catch(() => null)));
     await this.settledOrLost(all);
@@ -148,10 +155,18 @@ export class Failures {
     if (!found) return this.#lost;
     if (found instanceof GPUOutOfMemoryError) {
       return new OutOfMemoryError(
-        `The GPU could not allocate memory: ${found.message}. Use a smaller batch or a smaller model.`,
+        `The GPU has no memory left${
+          describeBuffers(created)
+        }. Use a smaller batch or a smaller model; what was ` +
+          `computed before is whole. The driver says: ${found.message}`,
       );
     }
-    return new GpuError(`${await this.#culprit(encoded)}${found.message}`);
+    return new GpuError(
+      `${await this.#culprit(
+        encoded,
+      )}was refused by the GPU, and with it all that was submitted together. What it ` +
+        `should have written cannot be read, what was computed before is whole. The driver says: ${found.message}`,
+    );
   }
 
   /** Encodes the dispatches one by one to find the first that the GPU refuses. */
@@ -181,9 +196,19 @@ export class Failures {
         const names = program.bindings.map((b, i) => `${b.name}: ${ranges[i].size} bytes`);
         return `${program.name}[${program.variant}] (${names.join(", ")}), made ${
           placeOf(record.place)
-        }, was refused: `;
+        } with ${workgroups.join(" x ")} workgroups, `;
       }
     }
-    return "A submit was refused: ";
+    return "A submit ";
   }
+}
+
+/** The largest of the buffers that a submit would have been the first to use. */
+function describeBuffers(buffers: readonly GPUBuffer[]): string {
+  if (buffers.length === 0) return "";
+  const largest = [...buffers].sort((a, b) => b.size - a.size).slice(0, 5)
+    .map(({ label, size }) => `"${label}" with ${size} bytes`);
+  return ` for ${buffers.length} new buffer${
+    buffers.length === 1 ? "" : "s"
+  }, the largest of them ${largest.join(", ")}`;
 }

@@ -234,5 +234,6 @@ async function describeCompileError(
       .map((line, i) => `${String(from + i + 1).padStart(5)} | ${line}`);
     text += `\n${message.message}\n${around.join("\n")}`;
   }
-  return `${program.name} (${program.variant}) does not compile: ${text}`;
+  return `${program.name} (${program.variant}) does not compile. If nobody changed its shader, update the driver ` +
+    `or choose another adapter. The driver says: ${text}`;
 }

@@ -30,7 +30,10 @@ export function selfTest(
   const known = verdicts.get(adapter);
   if (known) return known.catch(() => selfTest(gpu, pipelines, adapter));
   const lost = gpu.lost.then(({ message }) => {
-    throw new DeviceLostError(`The GPU device was lost in its self-test (${message})`);
+    throw new DeviceLostError(
+      `The GPU device was lost in its self-test (${message}). Make a new one with requestDevice(); if that one is ` +
+        "lost too, update the driver or choose another adapter.",
+    );
   });
   const verdict = Promise.race([run(gpu, pipelines), lost]);
   verdicts.set(adapter, verdict);

@@ -73,7 +73,7 @@ export function headerLength(start: Uint8Array, fileSize: number, label = "safet
   const present = fileSize - LENGTH_BYTES;
   if (length > BigInt(present)) {
     throw new CheckpointError(
-      `${label}: claims a header of ${length} bytes, ${present} follow; it is truncated`,
+      `${label}: claims a header of ${length} bytes, ${present} follow; it is truncated, fetch or save it again`,
     );
   }
   return Number(length);
@@ -201,7 +201,9 @@ function checkCover(
   }
   if (end !== fileSize) {
     const need = end - dataStart, present = fileSize - dataStart;
-    const what = need > present ? "it is truncated" : "the rest belongs to no tensor";
+    const what = need > present
+      ? "it is truncated, fetch or save it again"
+      : "the rest belongs to no tensor";
     throw new CheckpointError(
       `${label}: the tensors need ${need} bytes, ${present} are there; ${what}`,
     );

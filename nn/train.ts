@@ -116,7 +116,10 @@ export async function train(options: TrainOptions): Promise<number[]> {
       for (let part = 0; part < accumulate; part++) {
         const next = await iterator.next();
         if (next.done) {
-          throw new ShapeError(`train(): the batches ended at step ${step} of ${steps}`);
+          throw new ShapeError(
+            `train(): the batches ended at step ${step} of ${steps}; it needs steps x accumulate of them, such as ` +
+              "the endless BatchLoader.batches()",
+          );
         }
         examples += next.value[0][1][0] ?? 1;
         // Masks and noise belong to the step of the training, not to how many steps this device has run.
@@ -131,7 +134,9 @@ export async function train(options: TrainOptions): Promise<number[]> {
         await save(done);
         throw new InterruptedError(
           `Training was interrupted after step ${done} of ${steps}${
-            checkpoint ? "; its checkpoint is saved and can be resumed" : ""
+            checkpoint
+              ? "; its checkpoint is saved and can be resumed"
+              : "; nothing is saved: with a checkpoint it could be resumed"
           }.`,
         );
       }

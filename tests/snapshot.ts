@@ -5,10 +5,10 @@
 import { AssertionError, loadFixture } from "./harness.ts";
 
 /** How a changed text becomes the committed one; told by every failure. */
-const WAY_OUT = "If the change is wanted: deno task test:listings --update, and commit the file.";
+const WAY_OUT = "If the change is wanted: deno task test:snapshots --update, and commit the file.";
 
 /**
- * Fails where a text differs from the committed file, with the first lines that do. `deno task test:listings --update`
+ * Fails where a text differs from the committed file, with the first lines that do. `deno task test:snapshots --update`
  * writes the file instead.
  * @param path relative to `tests/`
  */

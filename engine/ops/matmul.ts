@@ -39,7 +39,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (kA !== k) {
     throw new ShapeError(
       `matmul(): a = ${a.describe()}${transposeA ? " transposed" : ""} has ${kA} columns, ` +
-        `b = ${b.describe()}${transposeB ? " transposed" : ""} has ${k} rows; they must be equal`,
+        `b = ${b.describe()}${
+          transposeB ? " transposed" : ""
+        } has ${k} rows; they must be equal: transpose or reshape one`,
     );
   }
   const leadA = a.shape.slice(0, -2), leadB = b.shape.slice(0, -2);

@@ -19,7 +19,10 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   const fits = dims.every((d) => Number.isInteger(d) && d >= 0) && sizeOf(dims) === x.size;
   if (shape.filter((d) => d === -1).length > 1 || !fits) {
     throw new ShapeError(
-      `reshape(): ${x.describe()} has ${x.size} elements and cannot become [${shape.join(", ")}]`,
+      `reshape(): ${x.describe()} has ${x.size} elements and cannot become [${
+        shape.join(", ")
+      }]; ` +
+        `its sizes must multiply to ${x.size}`,
     );
   }
   const y = new Tensor(x.device, dims, x.dtype, x.storage);

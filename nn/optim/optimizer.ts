@@ -304,7 +304,9 @@ export abstract class Optimizer {
   loadState(state: OptimizerState): void {
     const what = `${this.constructor.name}.loadState()`;
     if (state.kind !== this.constructor.name) {
-      throw new CheckpointError(`${what}: this is the state of ${state.kind}`);
+      throw new CheckpointError(
+        `${what}: this is the state of ${state.kind}; make the optimiser that saved it, or start this one anew`,
+      );
     }
     const places = this.#places();
     for (const [name, entry] of state.tensors) checkEntry(what, name, entry);
@@ -353,7 +355,9 @@ function checkDistinct(
   chosen: readonly { name: string; parameter: Parameter }[],
 ): void {
   if (chosen.length === 0) {
-    throw new ShapeError(`${what}: there is no parameter that wants a gradient`);
+    throw new ShapeError(
+      `${what}: there is no parameter that wants a gradient; pass namedParameters() of a model that is not frozen`,
+    );
   }
   const names = new Set<string>(), parameters = new Set<Parameter>();
   for (const { name, parameter } of chosen) {
