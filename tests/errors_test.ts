@@ -22,7 +22,7 @@ import {
   softmax,
   type Tensor,
 } from "../engine/mod.ts";
-import { add, argmax, concat, crossEntropy, dropout, slice } from "../engine/ops/mod.ts";
+import { add, concat, crossEntropy, dropout, slice } from "../engine/ops/mod.ts";
 import { decodeCheckpoint } from "../io/checkpoint.ts";
 import { readSafetensors } from "../io/safetensors.ts";
 import { addGradientsKernel } from "../kernels/add_into.ts";
@@ -35,7 +35,7 @@ import { warmupCosine } from "../nn/optim/schedule.ts";
 import { SGD } from "../nn/optim/sgd.ts";
 import { SpheroMoe } from "../nn/sphero_moe.ts";
 import { train } from "../nn/train.ts";
-import { assertEquals, AssertionError, gpuTest, test } from "./harness.ts";
+import { assertEquals, AssertionError, test } from "./harness.ts";
 import { assertSnapshot } from "./snapshot.ts";
 
 /** What to do wrong, by what it is. */
