@@ -2,15 +2,18 @@
  * A run of the benchmark in one runtime: the same code in Deno and in a page of Chrome.
  * @module
  */
-import type { Device } from "../mod.ts";
+import { requestDevice } from "../mod.ts";
 import type { Framework, Run } from "./frameworks/framework.ts";
 import { Unsupported } from "./frameworks/framework.ts";
+import { Wgrad } from "./frameworks/wgrad.ts";
 import { type Check, checkResults, WrongResult } from "./harness/check.ts";
-import { sampleMsFor } from "./harness/clock.ts";
+import { sampleMsFor, waitMs } from "./harness/clock.ts";
 import { countDispatches, dispatchCount } from "./harness/dispatches.ts";
 import { measure, type MeasureOptions } from "./harness/measure.ts";
+import { measureRoofline, type Roofline } from "./harness/roofline.ts";
 import { rate, type Row } from "./harness/row.ts";
 import { spread } from "./harness/statistics.ts";
+import { type Peer, startPeers } from "./peers/start.ts";
 import { expectedResults } from "./reference/expected.ts";
 import { CHECKED_LOSSES, type Expected, type Workload } from "./workload.ts";
 
@@ -212,7 +215,62 @@ function rowMaker(workload: Workload, setting: Setting) {
   };
 }
 
-/** The setting of a device. */
-export function settingOf(device: Device, runtime: string, date: string): Setting {
-  return { runtime, adapter: device.label, software: device.software, date };
+/** What a session is asked to do. */
+export interface SessionOptions {
+  /** Such as `Deno 2.9.6`. */
+  readonly runtime: string;
+  readonly effort: keyof typeof EFFORTS;
+  /** Peers to measure beside wgrad. */
+  readonly peers: readonly Peer[];
+}
+
+/** A started session: the adapter, what it can do, and the frameworks. */
+export class Session {
+  private constructor(
+    readonly setting: Setting,
+    readonly effort: Effort,
+    /** Milliseconds of a wait for nothing. */
+    readonly wait: number,
+    readonly roof: Roofline,
+    /** wgrad first. */
+    readonly frameworks: readonly Framework[],
+  ) {}
+
+  /** Finds the adapter, measures its roofline, starts the peers. */
+  static async start({ runtime, effort, peers }: SessionOptions): Promise<Session> {
+    const device = await requestDevice();
+    const { label: adapter, software, gpu } = device;
+    const setting = { runtime, adapter, software, date: new Date().toISOString() };
+    const wait = await waitMs(gpu);
+    const roof = await measureRoofline(gpu, sampleMsFor(wait), EFFORTS[effort].rounds);
+    const frameworks = [new Wgrad(device), ...await startPeers(peers)];
+    return new Session(setting, EFFORTS[effort], wait, roof, frameworks);
+  }
+
+  /** Measures one workload by all frameworks. */
+  run(workload: Workload): Promise<Row[]> {
+    return runWorkload(workload, this.frameworks, this.setting, this.effort, this.wait);
+  }
+
+  /** The roofline as rows. */
+  rooflineRows(): Row[] {
+    const { roof, setting } = this;
+    const row = (shape: string, ms: number, gflops: number | null): Row => ({
+      workload: "roofline",
+      shape,
+      framework: "adapter",
+      ...setting,
+      clock: "wall",
+      repeats_per_sync: 1,
+      median_ms: ms,
+      p10_ms: ms,
+      p90_ms: ms,
+      gflops,
+      check: { ok: true, max_abs: null },
+    });
+    return [
+      row(`10^9 multiply-adds; ${roof.shape}`, 2e3 / roof.gflops, roof.gflops),
+      row("copy of 10^9 bytes, read and written", 2e3 / roof.gbs, null),
+    ];
+  }
 }

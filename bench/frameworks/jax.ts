@@ -187,6 +187,14 @@ export class Jax implements Framework {
   async start(): Promise<void> {
     const devices = await this.#api.init();
     if (!devices.includes(this.device)) throw new Error(`jax-js has no ${this.device} device here`);
+    if (this.device === "wasm") await this.#makeWorkers();
+  }
+
+  /** Its threads start with the first product that is large enough for them. */
+  async #makeWorkers(): Promise<void> {
+    this.#api.defaultDevice(this.device);
+    const x = this.#api.numpy.array(new Float32Array(512 * 512), { shape: [512, 512] });
+    await this.#api.numpy.matmul(x.ref, x).data();
   }
 
   prepare(workload: Workload): readonly (() => Promise<Run>)[] {

@@ -2,19 +2,19 @@
  * wgrad itself: the run is captured once and replayed, which is what its documentation says to do with a step.
  * @module
  */
+import config from "../../deno.json" with { type: "json" };
 import type { Device, Tensor } from "../../mod.ts";
 import type { Workload } from "../workload.ts";
 import type { Framework, Run } from "./framework.ts";
 
 /** wgrad on a device. */
 export class Wgrad implements Framework {
-  readonly label: string;
+  readonly label = `wgrad ${config.version}`;
   readonly cpu = false;
   readonly #device: Device;
 
-  constructor(device: Device, version: string) {
+  constructor(device: Device) {
     this.#device = device;
-    this.label = `wgrad ${version}`;
   }
 
   prepare(workload: Workload): readonly (() => Promise<Run>)[] {

@@ -1,8 +1,8 @@
 /**
- * Starts the peers, in Deno or in a page.
+ * The peers and how they are started, in Deno or in a page.
  * @module
  */
-import { type Framework, type Run } from "../frameworks/framework.ts";
+import type { Framework, Run } from "../frameworks/framework.ts";
 import { Jax, type JaxApi } from "../frameworks/jax.ts";
 import { Ort, type OrtApi } from "../frameworks/ort.ts";
 import { TensorFlow, type TfApi } from "../frameworks/tfjs.ts";
@@ -18,7 +18,46 @@ export interface PeerFiles {
   readonly ortNode?: () => OrtApi;
 }
 
-/** A peer that did not start: each of its rows says why. */
+/** A peer with one of its backends. */
+export interface Peer {
+  /** As in the rows, `tfjs 4.22.0 (webgpu)`. */
+  readonly label: string;
+  /** Imports its modules; the function it resolves to starts it. */
+  readonly load: () => Promise<() => Promise<Framework>>;
+}
+
+/** All peers that can be tried in a runtime; those on the GPU first, then the floors that run on the processor. */
+export function peersFor(files: PeerFiles): Peer[] {
+  const { ortNode } = files;
+  return [
+    jaxPeer(files, "webgpu"),
+    tensorFlowPeer(files, "webgpu"),
+    ortWebPeer(files, "webgpu"),
+    ...(ortNode ? [ortNodePeer(ortNode, "webgpu")] : []),
+    jaxPeer(files, "wasm"),
+    tensorFlowPeer(files, "wasm"),
+    ortWebPeer(files, "wasm"),
+    ...(ortNode ? [ortNodePeer(ortNode, "cpu")] : []),
+  ];
+}
+
+/** Starts peers one after another. One that fails stays in the list: each of its rows says why. */
+export async function startPeers(peers: readonly Peer[]): Promise<Framework[]> {
+  const started = new Map<Peer, Framework>();
+  // jax-js makes its workers first: ONNX Runtime's loader puts Node's `Worker` in the place of the runtime's own.
+  const order = peers.toSorted((a, b) => Number(isJax(b)) - Number(isJax(a)));
+  for (const peer of order) {
+    const start = peer.load().then((start) => start());
+    started.set(peer, await start.catch((reason) => new Absent(peer.label, reason)));
+  }
+  return peers.map((peer) => started.get(peer)!);
+}
+
+function isJax({ label }: Peer): boolean {
+  return label.startsWith(JAX);
+}
+
+/** A peer that did not start. */
 class Absent implements Framework {
   readonly cpu = false;
   constructor(readonly label: string, readonly reason: unknown) {}
@@ -27,68 +66,62 @@ class Absent implements Framework {
   }
 }
 
-/** All peers; those of the GPU first, then the floors that run on the processor. */
-export async function startPeers(files: PeerFiles): Promise<Framework[]> {
-  const tf = () => import(files.tensorFlow) as Promise<TfApi & TfWasm>;
-  const version = {
-    jax: peerVersion("@jax-js/jax"),
-    tf: peerVersion("@tensorflow/tfjs-core"),
-    ortWeb: peerVersion("onnxruntime-web"),
-    ortNode: peerVersion("onnxruntime-node"),
+const JAX = "@jax-js/jax";
+
+function jaxPeer(files: PeerFiles, device: "webgpu" | "wasm"): Peer {
+  const version = peerVersion(JAX);
+  return {
+    label: `${JAX} ${version} (${device})`,
+    load: async () => {
+      const api: JaxApi = await import(files.url(`${JAX}/dist/index.js`));
+      return async () => {
+        const framework = new Jax(api, version, device);
+        await framework.start();
+        return framework;
+      };
+    },
   };
-  const jax = async (device: "webgpu" | "wasm") => {
-    const api: JaxApi = await import(files.url("@jax-js/jax/dist/index.js"));
-    const framework = new Jax(api, version.jax, device);
-    await framework.start();
-    return framework;
-  };
-  const tensorFlow = async (backend: "webgpu" | "wasm") => {
-    const api = await tf();
-    api.setWasmPaths(files.url("@tensorflow/tfjs-backend-wasm/dist/"));
-    const framework = new TensorFlow(api, backend);
-    await framework.start();
-    return framework;
-  };
-  const ortWeb = async (provider: "webgpu" | "wasm") => {
-    const api: OrtApi = await import(
-      files.url("onnxruntime-web/dist/ort.webgpu.bundle.min.mjs")
-    );
-    api.env.logLevel = "error";
-    api.env.wasm.wasmPaths = files.url("onnxruntime-web/dist/");
-    return new Ort(api, {
-      label: ortLabel("web", version.ortWeb, provider),
-      provider,
-      gpuBuffers: provider === "webgpu",
-    });
-  };
-  const starts: [label: string, start: () => Promise<Framework>][] = [
-    [`@jax-js/jax ${version.jax} (webgpu)`, () => jax("webgpu")],
-    [`tfjs ${version.tf} (webgpu)`, () => tensorFlow("webgpu")],
-    [ortLabel("web", version.ortWeb, "webgpu"), () => ortWeb("webgpu")],
-    [`@jax-js/jax ${version.jax} (wasm)`, () => jax("wasm")],
-    [`tfjs ${version.tf} (wasm)`, () => tensorFlow("wasm")],
-    [ortLabel("web", version.ortWeb, "wasm"), () => ortWeb("wasm")],
-  ];
-  const { ortNode } = files;
-  if (ortNode !== undefined) {
-    for (const provider of ["webgpu", "cpu"] as const) {
-      const label = ortLabel("node", version.ortNode, provider);
-      const start = () =>
-        Promise.resolve(new Ort(ortNode(), { label, provider, gpuBuffers: false }));
-      starts.push([label, start]);
-    }
-  }
-  const frameworks: Framework[] = [];
-  for (const [label, start] of starts) {
-    frameworks.push(await start().catch((reason) => new Absent(label, reason)));
-  }
-  return frameworks;
 }
 
-interface TfWasm {
-  setWasmPaths(folder: string): void;
+function tensorFlowPeer(files: PeerFiles, backend: "webgpu" | "wasm"): Peer {
+  return {
+    label: `tfjs ${peerVersion("@tensorflow/tfjs-core")} (${backend})`,
+    load: async () => {
+      const api: TfApi & { setWasmPaths(folder: string): void } = await import(files.tensorFlow);
+      return async () => {
+        api.setWasmPaths(files.url("@tensorflow/tfjs-backend-wasm/dist/"));
+        const framework = new TensorFlow(api, backend);
+        await framework.start();
+        return framework;
+      };
+    },
+  };
 }
 
-function ortLabel(build: "web" | "node", version: string, provider: string): string {
-  return `onnxruntime-${build} ${version} (${provider})`;
+function ortWebPeer(files: PeerFiles, provider: "webgpu" | "wasm"): Peer {
+  const folder = "onnxruntime-web/dist/";
+  const label = `onnxruntime-web ${peerVersion("onnxruntime-web")} (${provider})`;
+  return {
+    label,
+    load: async () => {
+      const api: OrtApi = await import(files.url(`${folder}ort.webgpu.bundle.min.mjs`));
+      api.env.logLevel = "error";
+      api.env.wasm.wasmPaths = files.url(folder);
+      return () =>
+        Promise.resolve(new Ort(api, { label, provider, gpuBuffers: provider === "webgpu" }));
+    },
+  };
+}
+
+function ortNodePeer(load: () => OrtApi, provider: "webgpu" | "cpu"): Peer {
+  const label = `onnxruntime-node ${peerVersion("onnxruntime-node")} (${provider})`;
+  return {
+    label,
+    load: () => {
+      const api = load();
+      return Promise.resolve(() =>
+        Promise.resolve(new Ort(api, { label, provider, gpuBuffers: false }))
+      );
+    },
+  };
 }
