@@ -9,25 +9,15 @@ import config from "../deno.json" with { type: "json" };
 import { bundle } from "../cli/bundle.ts";
 import { bundleTensorFlow, PEER_MODULES } from "./peers/install.ts";
 import { peerVersion } from "./peers/versions.ts";
-import type { Setting } from "./session.ts";
-import type { Row } from "./harness/row.ts";
+import { makeRow, type Row, type Setting } from "./harness/row.ts";
 
 /** A row a framework; the sizes stand where other rows have the shape. @param peers whether they are installed */
 export async function bundleSizeRows(setting: Setting, peers: boolean): Promise<Row[]> {
-  const row = (framework: string, code: Uint8Array, wasm = new Uint8Array(0)): Row => ({
-    workload: "bundle size",
-    shape: `${kilobytes(code)} minified, ${kilobytes(gzipSync(code))} gzip` +
-      (wasm.length > 0 ? `, and ${kilobytes(wasm)} of WebAssembly` : ""),
-    framework,
-    ...setting,
-    clock: "wall",
-    repeats_per_sync: 0,
-    median_ms: null,
-    p10_ms: null,
-    p90_ms: null,
-    gflops: null,
-    check: { ok: true, max_abs: null },
-  });
+  const row = (label: string, code: Uint8Array, wasm = new Uint8Array(0)): Row => {
+    const shape = `${kilobytes(code)} minified, ${kilobytes(gzipSync(code))} gzip` +
+      (wasm.length > 0 ? `, and ${kilobytes(wasm)} of WebAssembly` : "");
+    return makeRow({ workload: "bundle size", shape }, { label, cpu: false }, setting, {});
+  };
   const whole = await bundle(["mod.ts"]);
   const ours = row(`wgrad ${config.version}`, await minified(whole.get("mod.js")!));
   if (!peers) return [ours];

@@ -22,7 +22,7 @@ export const FIRST_RESULT = {
 
 /** wgrad as one among the peers. */
 export function ours(): Peer {
-  return { label: "wgrad", load: () => Promise.resolve(startOurs) };
+  return { label: "wgrad", cpu: false, load: () => Promise.resolve(startOurs) };
 }
 
 /** The same in a process that has already put this adapter to the self-test, as every process but the first step has. */
@@ -33,7 +33,7 @@ export function oursWarm(): Peer {
     device.destroy();
     return startOurs;
   };
-  return { label: "wgrad, self-test warm", load };
+  return { label: "wgrad, self-test warm", cpu: false, load };
 }
 
 async function startOurs(): Promise<Framework> {

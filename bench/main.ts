@@ -15,14 +15,13 @@ import { bundleSizeRows } from "./bundle_size.ts";
 import { startChrome } from "./chrome/session.ts";
 import { startDeno } from "./deno_session.ts";
 import { FIRST_RESULT, ours, oursWarm } from "./first_result.ts";
-import { spread } from "./harness/statistics.ts";
-import { type Row, rowsToJson } from "./harness/row.ts";
+import { makeRow, type Row, rowsToJson } from "./harness/row.ts";
 import type { BenchOptions, RuntimeSession } from "./options.ts";
 import { byWorkload, digits, rated } from "./output/format.ts";
 import { benchPage } from "./output/report.ts";
 import { HEADER, standingLines, workloadLines } from "./output/table.ts";
 import { denoPeerFiles, preparePeerFiles } from "./peers/deno_files.ts";
-import { peersFor } from "./peers/start.ts";
+import { type Peer, peersFor } from "./peers/start.ts";
 import { EFFORTS } from "./session.ts";
 import type { Workload } from "./workload.ts";
 import { ALL_WORKLOADS } from "./workloads/all.ts";
@@ -98,8 +97,8 @@ async function attempt(
   try {
     return await session.run(index);
   } catch (error) {
-    const { setting } = session.started;
-    return [failedRow({ workload: name, shape }, "all", setting, error)];
+    const all = { label: "all", cpu: false };
+    return [makeRow({ workload: name, shape }, all, session.started.setting, { failure: error })];
   }
 }
 
@@ -109,59 +108,28 @@ async function firstRows(
   { effort, peers }: BenchOptions,
 ): Promise<Row[]> {
   const isPeer = matcher([peers ?? ""]);
-  const labels = [ours(), oursWarm(), ...peersFor(denoPeerFiles())]
-    .map(({ label }) => label)
-    .filter((label, i) => i < 2 || (peers !== null && isPeer(label)));
-  const samples = new Map<string, number[]>(labels.map((label) => [label, []]));
-  const errors = new Map<string, unknown>();
+  const chosen = [ours(), oursWarm(), ...peersFor(denoPeerFiles()).filter((p) => isPeer(p.label))];
+  const samples = new Map<Peer, number[]>(chosen.map((peer) => [peer, []]));
+  const failures = new Map<Peer, unknown>();
   for (let round = 0; round < EFFORTS[effort].rounds; round++) {
-    for (const label of labels) {
-      if (errors.has(label)) continue;
-      await session.firstResult(label).then(
-        (ms) => samples.get(label)!.push(ms),
-        (error) => errors.set(label, error),
+    for (const peer of chosen) {
+      if (failures.has(peer)) continue;
+      await session.firstResult(peer.label).then(
+        (ms) => samples.get(peer)!.push(ms),
+        (failure) => failures.set(peer, failure),
       );
     }
   }
-  const { setting } = session.started;
-  return labels.map((label): Row => {
-    if (errors.has(label)) return failedRow(FIRST_RESULT, label, setting, errors.get(label));
-    const { median, p10, p90 } = spread(samples.get(label)!);
-    return {
-      ...FIRST_RESULT,
-      framework: label,
-      ...setting,
-      clock: "wall",
-      repeats_per_sync: 1,
-      median_ms: median,
-      p10_ms: p10,
-      p90_ms: p90,
-      gflops: null,
-      check: { ok: true, max_abs: null },
-    };
-  });
-}
-
-function failedRow(
-  { workload, shape }: { workload: string; shape: string },
-  framework: string,
-  setting: RuntimeSession["started"]["setting"],
-  error: unknown,
-): Row {
-  return {
-    workload,
-    shape,
-    framework,
-    ...setting,
-    clock: "wall",
-    repeats_per_sync: 0,
-    median_ms: null,
-    p10_ms: null,
-    p90_ms: null,
-    gflops: null,
-    check: { ok: false, max_abs: null },
-    error: error instanceof Error ? error.message : String(error),
-  };
+  return chosen.map((peer) =>
+    makeRow(
+      FIRST_RESULT,
+      peer,
+      session.started.setting,
+      failures.has(peer) ? { failure: failures.get(peer) } : {
+        samples: samples.get(peer)!,
+      },
+    )
+  );
 }
 
 async function save(path: string, text: string): Promise<void> {

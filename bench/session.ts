@@ -4,26 +4,17 @@
  */
 import { requestDevice } from "../mod.ts";
 import type { Framework, Run } from "./frameworks/framework.ts";
-import { Unsupported } from "./frameworks/framework.ts";
 import { Wgrad } from "./frameworks/wgrad.ts";
 import { type Check, checkResults, WrongResult } from "./harness/check.ts";
 import { sampleMsFor, waitMs } from "./harness/clock.ts";
 import { countDispatches, dispatchCount } from "./harness/dispatches.ts";
 import { measure, type MeasureOptions } from "./harness/measure.ts";
 import { measureRoofline, type Roofline } from "./harness/roofline.ts";
-import { rate, type Row } from "./harness/row.ts";
-import { spread } from "./harness/statistics.ts";
+import { makeRow, rate, type Row, type Setting } from "./harness/row.ts";
+import { percentile } from "./harness/statistics.ts";
 import { type Peer, startPeers } from "./peers/start.ts";
 import { expectedResults } from "./reference/expected.ts";
 import { CHECKED_LOSSES, type Expected, type Workload } from "./workload.ts";
-
-/** What the rows of a session have in common. */
-export interface Setting {
-  readonly runtime: string;
-  readonly adapter: string;
-  readonly software: boolean;
-  readonly date: string;
-}
 
 /** How thoroughly to measure. */
 export interface Effort {
@@ -167,14 +158,7 @@ function counted({ run, dispatches }: Ready): Run {
 
 function rowMaker(workload: Workload, setting: Setting) {
   const { name, shape, flops, unitsPerRun = 1 } = workload;
-  const common = (framework: Framework) => ({
-    workload: name,
-    shape,
-    framework: framework.label,
-    runtime: setting.runtime,
-    adapter: framework.cpu ? "none (CPU)" : setting.adapter,
-    software: framework.cpu || setting.software,
-  });
+  const what = { workload: name, shape };
   return {
     measured: (
       framework: Framework,
@@ -183,35 +167,16 @@ function rowMaker(workload: Workload, setting: Setting) {
       repeats: number,
       check: Check,
     ): Row => {
-      const { median, p10, p90 } = spread(perRun.map((ms) => ms / unitsPerRun));
-      return {
-        ...common(framework),
-        clock,
-        repeats_per_sync: repeats,
-        median_ms: median,
-        p10_ms: p10,
-        p90_ms: p90,
-        gflops: rate(flops, median),
-        check,
-        date: setting.date,
-      };
+      const samples = perRun.map((ms) => ms / unitsPerRun);
+      const gflops = rate(flops, percentile(samples, 0.5));
+      const figures = { clock, samples, repeats_per_sync: repeats, gflops, check };
+      return makeRow(what, framework, setting, figures);
     },
-    failed: (framework: Framework, error: unknown): Row => ({
-      ...common(framework),
-      clock: "wall",
-      repeats_per_sync: 0,
-      median_ms: null,
-      p10_ms: null,
-      p90_ms: null,
-      gflops: null,
-      check: error instanceof WrongResult ? error.check : { ok: false, max_abs: null },
-      date: setting.date,
-      error: error instanceof Unsupported
-        ? `not possible: ${error.message}`
-        : error instanceof Error
-        ? error.message
-        : String(error),
-    }),
+    failed: (framework: Framework, failure: unknown): Row =>
+      makeRow(what, framework, setting, {
+        failure,
+        ...(failure instanceof WrongResult && { check: failure.check }),
+      }),
   };
 }
 
@@ -255,19 +220,9 @@ export class Session {
   /** The roofline as rows. */
   rooflineRows(): Row[] {
     const { roof, setting } = this;
-    const row = (shape: string, ms: number, gflops: number | null): Row => ({
-      workload: "roofline",
-      shape,
-      framework: "adapter",
-      ...setting,
-      clock: "wall",
-      repeats_per_sync: 1,
-      median_ms: ms,
-      p10_ms: ms,
-      p90_ms: ms,
-      gflops,
-      check: { ok: true, max_abs: null },
-    });
+    const adapter = { label: "adapter", cpu: false };
+    const row = (shape: string, ms: number, gflops: number | null): Row =>
+      makeRow({ workload: "roofline", shape }, adapter, setting, { samples: [ms], gflops });
     return [
       row(`10^9 multiply-adds; ${roof.shape}`, 2e3 / roof.gflops, roof.gflops),
       row("copy of 10^9 bytes, read and written", 2e3 / roof.gbs, null),

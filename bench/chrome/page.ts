@@ -3,11 +3,11 @@
  * @module
  */
 import { firstResult, ours, oursWarm } from "../first_result.ts";
-import type { Row } from "../harness/row.ts";
+import type { Row, Setting } from "../harness/row.ts";
 import type { Roofline } from "../harness/roofline.ts";
 import { peersFor } from "../peers/start.ts";
 import { matcher } from "../../referee/glob.ts";
-import { type EFFORTS, Session, type Setting } from "../session.ts";
+import { type EFFORTS, Session } from "../session.ts";
 import { ALL_WORKLOADS } from "../workloads/all.ts";
 
 /** What the program outside needs of a started session. */

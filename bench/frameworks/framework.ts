@@ -29,7 +29,11 @@ export interface Run extends Timed {
 }
 
 /** A framework's answer to a workload that it cannot run by its nature, such as training without gradients. */
-export class Unsupported extends Error {}
+export class Unsupported extends Error {
+  constructor(message: string) {
+    super(`not possible: ${message}`);
+  }
+}
 
 /** Bytes of results that a framework may hold until the wait. */
 const HELD_BYTES = 256 * 2 ** 20;

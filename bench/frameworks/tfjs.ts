@@ -29,17 +29,17 @@ export interface TfApi {
   ready(): Promise<void>;
   /** That of WebGPU batches commands; these three end and submit them. */
   backend(): {
+    readonly commandEncoder?: GPUCommandEncoder | null;
     endComputePassEncoder?(): void;
     submitQueue?(): void;
     readonly queue?: GPUQueue;
   };
   tidy<T>(f: () => T): T;
-  keep<T extends TfTensor>(x: T): T;
   tensor(data: Float32Array, shape: readonly number[]): TfTensor;
   variable(x: TfTensor, trainable: boolean, name: string): TfVariable;
-  grads(
+  valueAndGrads(
     f: (...x: TfTensor[]) => TfTensor,
-  ): (x: TfTensor[], dOut?: TfTensor) => TfTensor[];
+  ): (x: TfTensor[], dOut?: TfTensor) => { value: TfTensor; grads: TfTensor[] };
   customGrad(
     f: (x: TfTensor) => { value: TfTensor; gradFunc: (dy: TfTensor) => TfTensor },
   ): (x: TfTensor) => TfTensor;
@@ -67,6 +67,7 @@ export interface TfApi {
   transpose(x: TfTensor, axes: readonly number[]): TfTensor;
   slice(x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor;
   concat(parts: readonly TfTensor[], axis: number): TfTensor;
+  split(x: TfTensor, parts: number, axis: number): TfTensor[];
   broadcastTo(x: TfTensor, shape: readonly number[]): TfTensor;
   add(a: TfTensor, b: TfTensor | number): TfTensor;
   sub(a: TfTensor, b: TfTensor | number): TfTensor;
@@ -83,7 +84,8 @@ export interface TfApi {
 }
 
 class TfOps extends ComposedOps<TfTensor> {
-  constructor(readonly tf: TfApi) {
+  /** @param fuses whether products with a bias may be fused: on WebAssembly the fused one computes wrong values */
+  constructor(readonly tf: TfApi, readonly fuses: boolean) {
     super();
   }
 
@@ -182,12 +184,26 @@ class TfOps extends ComposedOps<TfTensor> {
     return this.tf.matMul(a, b, transposeA, transposeB);
   }
 
+  /** Split in three axes: its WebGPU backend computes no gradient of a slice in five. */
+  override attention(qkv: TfTensor, heads: number): TfTensor {
+    const [batch, tokens, width] = qkv.shape, dim = width / 3 / heads;
+    const [q, k, v] = this.tf.split(qkv, 3, 2).map((x) => {
+      const apart = this.permute(this.reshape(x, [batch, tokens, heads, dim]), [0, 2, 1, 3]);
+      return this.reshape(apart, [batch * heads, tokens, dim]);
+    });
+    const scores = this.matmul(this.scale(q, 1 / Math.sqrt(dim)), k, { transposeB: true });
+    const mixed = this.matmul(this.softmax(scores, 2), v);
+    const joined = this.permute(this.reshape(mixed, [batch, heads, tokens, dim]), [0, 2, 1, 3]);
+    return this.reshape(joined, [batch, tokens, heads * dim]);
+  }
+
   override linear(
     x: TfTensor,
     weight: TfTensor,
     bias: TfTensor,
     activation: Activation = "none",
   ): TfTensor {
+    if (!this.fuses) return super.linear(x, weight, bias, activation);
     const [out, inputs] = weight.shape, rows = x.shape.slice(0, -1);
     const a = this.tf.reshape(x, [rows.reduce((p, q) => p * q, 1), inputs]);
     const y = this.tf.fused.matMul({ a, b: weight, transposeB: true, bias });
@@ -204,7 +220,7 @@ export class TensorFlow implements Framework {
 
   constructor(tf: TfApi, readonly backend: "webgpu" | "wasm") {
     this.#tf = tf;
-    this.#ops = new TfOps(tf);
+    this.#ops = new TfOps(tf, backend === "webgpu");
     this.label = `tfjs ${tf.version_core} (${backend})`;
     this.cpu = backend === "wasm";
   }
@@ -258,13 +274,11 @@ export class TensorFlow implements Framework {
   }
 
   #gradients({ compute, wrt }: GradientWork, x: Tree): Tree {
-    let y: TfTensor | undefined;
-    const gradients = this.#tf.grads((...wanted) => {
+    const { value: y, grads } = this.#tf.valueAndGrads((...wanted) => {
       const replaced = Object.fromEntries(wrt.map((name, i) => [name, wanted[i]]));
-      y = this.#tf.keep(compute(this.#ops, { ...x, ...replaced }).y);
-      return y;
+      return compute(this.#ops, { ...x, ...replaced }).y;
     })(wrt.map((name) => x[name]), x.dOut);
-    return { y: y!, ...Object.fromEntries(wrt.map((name, i) => [`d ${name}`, gradients[i]])) };
+    return { y, ...Object.fromEntries(wrt.map((name, i) => [`d ${name}`, grads[i]])) };
   }
 
   /** Its own Adam, with the decay that makes it AdamW before it. */
@@ -320,8 +334,10 @@ export class TensorFlow implements Framework {
   async #wait(): Promise<void> {
     const backend = this.#tf.backend();
     if (this.backend !== "webgpu") return;
-    backend.endComputePassEncoder!();
-    backend.submitQueue!();
+    if (backend.commandEncoder) {
+      backend.endComputePassEncoder!();
+      backend.submitQueue!();
+    }
     await backend.queue!.onSubmittedWorkDone();
   }
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Check } from "./check.ts";
+import { spread } from "./statistics.ts";
 
 /** One measured figure. */
 export interface Row {
@@ -33,6 +34,64 @@ export interface Row {
   readonly date: string;
   /** Why there is no time. */
   readonly error?: string;
+}
+
+/** What the rows of a session have in common. */
+export interface Setting {
+  readonly runtime: string;
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly date: string;
+}
+
+/** Who computed: the label, and whether it was on the processor whatever the adapter. */
+export interface Who {
+  readonly label: string;
+  readonly cpu: boolean;
+}
+
+/** The figures of a row; what is not given was not measured. */
+export type Figures =
+  & Partial<Omit<Row, "median_ms" | "p10_ms" | "p90_ms" | "error">>
+  & { readonly samples?: readonly number[]; readonly failure?: unknown };
+
+/** A row. @param figures samples in milliseconds, or why there are none */
+export function makeRow(
+  { workload, shape }: { readonly workload: string; readonly shape: string },
+  { label, cpu }: Who,
+  setting: Setting,
+  { samples, failure, ...figures }: Figures,
+): Row {
+  const spreadOf = samples === undefined ? null : spread(samples);
+  return {
+    workload,
+    shape,
+    framework: label,
+    runtime: setting.runtime,
+    adapter: cpu ? NO_ADAPTER : setting.adapter,
+    software: cpu || setting.software,
+    clock: "wall",
+    repeats_per_sync: samples === undefined ? 0 : 1,
+    median_ms: spreadOf?.median ?? null,
+    p10_ms: spreadOf?.p10 ?? null,
+    p90_ms: spreadOf?.p90 ?? null,
+    gflops: null,
+    check: { ok: failure === undefined, max_abs: null },
+    date: setting.date,
+    ...figures,
+    ...(failure !== undefined && { error: messageOf(failure) }),
+  };
+}
+
+/** Whether a row was computed by the processor without WebGPU. */
+export function isFloor({ adapter }: Row): boolean {
+  return adapter === NO_ADAPTER;
+}
+
+const NO_ADAPTER = "none (CPU)";
+
+function messageOf(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure);
 }
 
 /** The rows as JSON. */

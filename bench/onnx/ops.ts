@@ -5,7 +5,7 @@
  */
 import { elements, type HostTensor } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
-import { type Activation } from "../ops/ops.ts";
+import type { Activation } from "../ops/ops.ts";
 import { type Attribute, CONTRIBUTED, type OnnxModel } from "./model.ts";
 
 /** A value of the graph. */

@@ -2,7 +2,7 @@
  * Numbers for people: rows with what follows from the workload's operations and bytes.
  * @module
  */
-import { rate, type Row } from "../harness/row.ts";
+import { isFloor, rate, type Row } from "../harness/row.ts";
 import type { Roofline } from "../harness/roofline.ts";
 import type { Workload } from "../workload.ts";
 
@@ -31,7 +31,7 @@ export function rated(
   const ours = rows.find((row) => isOurs(row) && row.clock === "wall")?.median_ms ?? null;
   return rows.map((row) => {
     const gbs = rate(workload?.bytes ?? null, row.median_ms);
-    const shares = roof === null || row.adapter.startsWith("none")
+    const shares = roof === null || isFloor(row)
       ? []
       : [(row.gflops ?? 0) / roof.gflops, (gbs ?? 0) / roof.gbs];
     return {
@@ -88,7 +88,7 @@ export function standings(rows: readonly Row[]): Standing[] {
   return [...byWorkload(rows)].flatMap(([workload, group]) => {
     const walls = group.filter((row) => row.clock === "wall" && row.median_ms !== null);
     const ours = walls.find(isOurs);
-    const peers = walls.filter((row) => !isOurs(row) && !row.adapter.startsWith("none"));
+    const peers = walls.filter((row) => !isOurs(row) && !isFloor(row));
     if (ours === undefined || peers.length === 0) return [];
     const best = peers.reduce((a, b) => a.median_ms! <= b.median_ms! ? a : b);
     return [{ workload, ratio: best.median_ms! / ours.median_ms!, peer: best.framework }];

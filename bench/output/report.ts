@@ -5,7 +5,7 @@
 import { escapeHtml, page } from "../../cli/report/html.ts";
 import type { Roofline } from "../harness/roofline.ts";
 import { percentile } from "../harness/statistics.ts";
-import type { Row } from "../harness/row.ts";
+import { isFloor, type Row } from "../harness/row.ts";
 import type { Workload } from "../workload.ts";
 import { barChart } from "./bar_chart.ts";
 import {
@@ -84,7 +84,7 @@ function workloadHtml(name: string, rows: readonly Rated[]): string {
     low: row.p10_ms!,
     high: row.p90_ms!,
     ours: isOurs(row),
-    faint: row.clock === "gpu" || row.adapter.startsWith("none"),
+    faint: row.clock === "gpu" || isFloor(row),
   }));
   const cells = (values: readonly string[], tag: "td" | "th") =>
     `<tr>${values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;

@@ -22,6 +22,8 @@ export interface PeerFiles {
 export interface Peer {
   /** As in the rows, `tfjs 4.22.0 (webgpu)`. */
   readonly label: string;
+  /** True when it computes on the CPU whatever the adapter. */
+  readonly cpu: boolean;
   /** Imports its modules; the function it resolves to starts it. */
   readonly load: () => Promise<() => Promise<Framework>>;
 }
@@ -48,7 +50,7 @@ export async function startPeers(peers: readonly Peer[]): Promise<Framework[]> {
   const order = peers.toSorted((a, b) => Number(isJax(b)) - Number(isJax(a)));
   for (const peer of order) {
     const start = peer.load().then((start) => start());
-    started.set(peer, await start.catch((reason) => new Absent(peer.label, reason)));
+    started.set(peer, await start.catch((reason) => new Absent(peer, reason)));
   }
   return peers.map((peer) => started.get(peer)!);
 }
@@ -59,8 +61,13 @@ function isJax({ label }: Peer): boolean {
 
 /** A peer that did not start. */
 class Absent implements Framework {
-  readonly cpu = false;
-  constructor(readonly label: string, readonly reason: unknown) {}
+  readonly label: string;
+  readonly cpu: boolean;
+  constructor({ label, cpu }: Peer, readonly reason: unknown) {
+    this.label = label;
+    this.cpu = cpu;
+  }
+
   prepare(): readonly (() => Promise<Run>)[] {
     throw this.reason;
   }
@@ -72,6 +79,7 @@ function jaxPeer(files: PeerFiles, device: "webgpu" | "wasm"): Peer {
   const version = peerVersion(JAX);
   return {
     label: `${JAX} ${version} (${device})`,
+    cpu: device === "wasm",
     load: async () => {
       const api: JaxApi = await import(files.url(`${JAX}/dist/index.js`));
       return async () => {
@@ -86,6 +94,7 @@ function jaxPeer(files: PeerFiles, device: "webgpu" | "wasm"): Peer {
 function tensorFlowPeer(files: PeerFiles, backend: "webgpu" | "wasm"): Peer {
   return {
     label: `tfjs ${peerVersion("@tensorflow/tfjs-core")} (${backend})`,
+    cpu: backend === "wasm",
     load: async () => {
       const api: TfApi & { setWasmPaths(folder: string): void } = await import(files.tensorFlow);
       return async () => {
@@ -103,6 +112,7 @@ function ortWebPeer(files: PeerFiles, provider: "webgpu" | "wasm"): Peer {
   const label = `onnxruntime-web ${peerVersion("onnxruntime-web")} (${provider})`;
   return {
     label,
+    cpu: provider === "wasm",
     load: async () => {
       const api: OrtApi = await import(files.url(`${folder}ort.webgpu.bundle.min.mjs`));
       api.env.logLevel = "error";
@@ -117,6 +127,7 @@ function ortNodePeer(load: () => OrtApi, provider: "webgpu" | "cpu"): Peer {
   const label = `onnxruntime-node ${peerVersion("onnxruntime-node")} (${provider})`;
   return {
     label,
+    cpu: provider === "cpu",
     load: () => {
       const api = load();
       return Promise.resolve(() =>

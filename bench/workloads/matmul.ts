@@ -8,8 +8,16 @@ import { product } from "../reference/product.ts";
 import { type Expected, type ForwardWork, once, type Workload } from "../workload.ts";
 import { forwardRun } from "./ours.ts";
 
-/** y [m, n] = a [m, k] b [k, n]. */
-export function matmulWorkload(m: number, k: number, n: number): Workload {
+/**
+ * y [m, n] = a [m, k] b [k, n].
+ * @param mostChecked the most multiply-adds that a check takes; a larger product is checked in some of its rows
+ */
+export function matmulWorkload(
+  m: number,
+  k: number,
+  n: number,
+  mostChecked = 2 ** 28,
+): Workload {
   const work = once((): ForwardWork => ({
     kind: "forward",
     inputs: { a: uniform([m, k], 1), b: uniform([k, n], 2) },
@@ -23,17 +31,18 @@ export function matmulWorkload(m: number, k: number, n: number): Workload {
     bytes: 4 * (m * k + k * n + m * n),
     tolerance: 1e-5,
     work,
-    reference: () => ({ y: sampledRows(work().inputs, m, k, n) }),
+    reference: () => ({ y: sampledRows(work().inputs, [m, k, n], mostChecked) }),
     wgrad: (device) => forwardRun(device, work(), ({ a, b }) => ({ y: matmul(a, b) })),
   };
 }
 
-/** The most multiply-adds that a check takes; larger products are checked in some of their rows. */
-const MOST_CHECKED = 2 ** 28;
-
 /** Whole rows of the product, all of them or a random choice that meets every tile of a kernel many times. */
-function sampledRows({ a, b }: HostTensors, m: number, k: number, n: number): Expected {
-  const count = Math.min(m, Math.max(1, Math.floor(MOST_CHECKED / (k * n))));
+function sampledRows(
+  { a, b }: HostTensors,
+  [m, k, n]: readonly number[],
+  mostChecked: number,
+): Expected {
+  const count = Math.min(m, Math.max(1, Math.floor(mostChecked / (k * n))));
   const next = generator(3);
   const rows = Array.from({ length: m }, (_, i) => i);
   for (let i = 0; i < count; i++) { // the beginning of a shuffle
