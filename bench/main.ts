@@ -1,13 +1,10 @@
 /**
- * `deno task bench [--peers [--frameworks GLOB]] [--chrome] [--only GLOB] [--quick] [--json FILE] [--html FILE]`
- *
- * Measures wgrad on the adapter at hand, in Deno or with `--chrome` in headless Chrome, and with `--peers` the other
- * frameworks in the same run. `--only` picks workloads by name and shape, `--frameworks` peers by name. The figures go to
- * the terminal, to `out/bench/report.html` and, with `--json`, to a file.
+ * `deno task bench`: measures wgrad on the adapter at hand, in Deno or in headless Chrome, and with `--peers` the other
+ * frameworks in the same run. The figures go to the terminal, to an HTML page and, with `--json`, to a file.
  * @module
  */
 import { dirname, join } from "node:path";
-import { readOptions, runMain, UsageError } from "../cli/main.ts";
+import { readArguments, runMain, UsageError } from "../cli/main.ts";
 import { setUp } from "../cli/setup.ts";
 import { PROJECT_ROOT } from "../cli/system.ts";
 import { matcher } from "../referee/glob.ts";
@@ -29,15 +26,28 @@ import { ALL_WORKLOADS } from "./workloads/all.ts";
 /** The figures that are no workload, in the order in which they come. */
 const EXTRAS = { firstResult: FIRST_RESULT.workload, bundleSize: "bundle size" } as const;
 
+const USAGE = `deno task bench [options]: measures kernels and models on the adapter at hand
+  --peers            measure jax-js, TensorFlow.js and ONNX Runtime in the same run
+  --frameworks GLOB  those peers alone whose name matches, such as "@jax*" or "*webgpu*"
+  --chrome           in headless Chrome instead of Deno
+  --only GLOB        these workloads alone; GLOB is a name, or a name and a shape, with * and ?
+  --quick            fewer samples
+  --json FILE        write the figures
+  --html FILE        write the plots elsewhere than to out/bench/report.html
+  --no-install       print what to install where there is no adapter, instead of installing it`;
+
 async function main(): Promise<void> {
-  const values = readOptions(Deno.args, {
-    peers: { type: "boolean", default: false },
-    frameworks: { type: "string", default: "*" },
-    chrome: { type: "boolean", default: false },
-    only: { type: "string", default: "*" },
-    quick: { type: "boolean", default: false },
-    json: { type: "string" },
-    html: { type: "string", default: join(PROJECT_ROOT, "out/bench/report.html") },
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      peers: { type: "boolean", default: false },
+      frameworks: { type: "string", default: "*" },
+      chrome: { type: "boolean", default: false },
+      only: { type: "string", default: "*" },
+      quick: { type: "boolean", default: false },
+      json: { type: "string" },
+      html: { type: "string", default: join(PROJECT_ROOT, "out/bench/report.html") },
+      "no-install": { type: "boolean", default: false },
+    },
   });
   const wanted = matcher([values.only]);
   const chosen = [...ALL_WORKLOADS.entries()].filter(([, { name, shape }]) =>
@@ -47,7 +57,7 @@ async function main(): Promise<void> {
   if (chosen.length + extras.length === 0) {
     throw new UsageError(`no workload is called ${values.only}`);
   }
-  const { chrome } = await setUp({ tests: values.chrome });
+  const { chrome } = await setUp({ tests: values.chrome, install: !values["no-install"] });
   if (values.peers) await preparePeerFiles();
   const options: BenchOptions = {
     effort: values.quick ? "quick" : "full",

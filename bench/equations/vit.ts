@@ -5,6 +5,7 @@
  */
 import type { Ops } from "../ops/ops.ts";
 import type { VitConfig } from "../../mod.ts";
+import { imageSize } from "../../models/vit_config.ts";
 import { spheroMoe } from "./sphero_moe.ts";
 
 /** Images [B, C, H, W] to logits [B, classes]. @param p parameters by timm's names */
@@ -49,8 +50,10 @@ export function vit<T>(
 
 /** Multiply-adds of a forward pass of the dense model on one image. */
 export function vitProducts(config: VitConfig): number {
-  const { imgSize, patchSize, inChans, embedDim: dim, depth, mlpRatio, numClasses } = config;
-  const patches = (imgSize / patchSize) ** 2, tokens = patches + (config.classToken ? 1 : 0);
+  const { patchSize, inChans, embedDim: dim, depth, mlpRatio, numClasses } = config;
+  const [height, width] = imageSize(config);
+  const patches = (height / patchSize) * (width / patchSize),
+    tokens = patches + (config.classToken ? 1 : 0);
   const block = tokens * dim * dim * (4 + 2 * mlpRatio) + 2 * tokens * tokens * dim;
   return patches * inChans * patchSize ** 2 * dim + depth * block + dim * numClasses;
 }

@@ -45,7 +45,7 @@ export class Wgrad implements Framework {
         return Object.fromEntries(outputs.map(([name], i) => [name, values[i]]));
       },
       ...(device.gpu.features.has("timestamp-query") && {
-        gpuMs: async () => (await device.profile(step)).ms,
+        gpuMs: async () => (await device.profile(step, { roofline: false })).ms,
       }),
       dispose: () => {
         drop();

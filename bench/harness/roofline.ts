@@ -1,11 +1,12 @@
 /**
- * What the adapter can do: multiply-adds and copied bytes a second, measured, so that a share of them means something.
- *
- * Work    FMA: each invocation carries some independent chains x = x a + b, long enough to hide the latency of one; copy:
- *         each invocation moves one vec4. Which shape is best differs between adapters, so several are tried.
- * Memory  FMA: none but the result, written so that the loop is not optimised away.
+ * What the adapter can do: multiply-adds and copied bytes a second, by the wall clock that the workloads are measured by.
+ * `device.roofline()` takes a tenth of a second for the same; here several shapes of the loop are tried, for as long as any
+ * sample takes.
  * @module
  */
+import { fmaLoop, type FmaLoopShape } from "../../kernels/fma_loop.ts";
+import { type Kernel, packParams, paramBytes } from "../../kernels/kernel.ts";
+import { stridedMap } from "../../kernels/strided_map.ts";
 import { percentile } from "./statistics.ts";
 
 /** The roofs. */
@@ -18,146 +19,111 @@ export interface Roofline {
   readonly gbs: number;
 }
 
-/** One loop. */
-interface FmaShape {
-  readonly type: "f32" | "vec4f";
-  readonly chains: number;
-  readonly workgroup: number;
-  readonly invocations: number;
-}
-
-const UNROLL = 80, COPY_BYTES = 64 * 2 ** 20;
-
 /** Few invocations suit processors, many suit graphics cards. */
-const SHAPES: readonly FmaShape[] = [
-  { type: "f32", chains: 12, workgroup: 8, invocations: 2 ** 10 },
-  { type: "vec4f", chains: 3, workgroup: 8, invocations: 2 ** 10 },
-  { type: "vec4f", chains: 3, workgroup: 64, invocations: 2 ** 12 },
-  { type: "vec4f", chains: 2, workgroup: 64, invocations: 2 ** 17 },
-  { type: "f32", chains: 8, workgroup: 256, invocations: 2 ** 19 },
+const LOOPS: readonly (FmaLoopShape & { readonly invocations: number })[] = [
+  { vectors: false, chains: 12, steps: 80, size: 8, invocations: 2 ** 10 },
+  { vectors: true, chains: 3, steps: 80, size: 8, invocations: 2 ** 10 },
+  { vectors: true, chains: 3, steps: 80, size: 64, invocations: 2 ** 12 },
+  { vectors: true, chains: 2, steps: 40, size: 64, invocations: 2 ** 17 },
+  { vectors: false, chains: 8, steps: 40, size: 256, invocations: 2 ** 19 },
 ];
 
-/** Measures both. @param sampleMs least duration of a sample */
+/** Floats that are copied: 64 MiB, more than any cache. */
+const COPIED = 2 ** 24;
+
+/** Measures both; the best of some samples counts, since what disturbs only ever slows down. */
 export async function measureRoofline(
   gpu: GPUDevice,
   sampleMs: number,
-  rounds: number,
+  samples: number,
 ): Promise<Roofline> {
   let best = { gflops: 0, shape: "" };
-  for (const shape of SHAPES) {
-    const gflops = await fmaRate(gpu, shape, sampleMs, rounds);
-    if (gflops > best.gflops) best = { gflops, shape: describe(shape) };
+  for (const { invocations, ...shape } of LOOPS) {
+    const loop = (rounds: number) => fmaLoop(invocations, rounds, shape);
+    const bench = new KernelBench(gpu, loop(1));
+    const gflops = await bestRate(sampleMs, samples, async (rounds) => {
+      return { work: loop(rounds).flops, ms: await bench.time(loop(rounds), 1) };
+    });
+    bench.free();
+    const text = `${loop(1).program.variant}, ${invocations} invocations by ${shape.size}`;
+    if (gflops > best.gflops) best = { gflops, shape: text };
   }
-  return { ...best, gbs: await copyRate(gpu, sampleMs, rounds) };
+  const size = Math.min(COPIED, Math.floor(gpu.limits.maxStorageBufferBindingSize / 16) * 4);
+  const copy = stridedMap("copy", [size], { a: { strides: [1], size } });
+  const bench = new KernelBench(gpu, copy);
+  const gbs = await bestRate(sampleMs, samples, async (times) => {
+    return { work: copy.bytes * times, ms: await bench.time(copy, times) };
+  });
+  bench.free();
+  return { ...best, gbs };
 }
 
-function describe({ type, chains, workgroup, invocations }: FmaShape): string {
-  return `${chains} chains of ${type}, ${invocations} invocations in groups of ${workgroup}`;
-}
-
-async function fmaRate(
-  gpu: GPUDevice,
-  shape: FmaShape,
+/** 10^9 units of work a second. @param sample does so many times its work */
+async function bestRate(
   sampleMs: number,
-  rounds: number,
+  samples: number,
+  sample: (times: number) => Promise<{ work: number; ms: number }>,
 ): Promise<number> {
-  const { type, chains, workgroup, invocations } = shape;
-  const names = Array.from({ length: chains }, (_, i) => `x${i}`);
-  const code = `
-struct Params { turns: u32, scale: f32, term: f32, unused: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<${type}>;
-@compute @workgroup_size(${workgroup})
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let a = ${type}(params.scale);
-  let b = ${type}(params.term);
-  ${names.map((x, i) => `var ${x} = ${type}(f32(id.x) + ${i}.0);`).join("\n  ")}
-  for (var t = 0u; t < params.turns; t++) {
-    ${
-    Array.from({ length: UNROLL }, () => names.map((x) => `${x} = fma(${x}, a, b);`).join(" "))
-      .join("\n    ")
+  await sample(1);
+  let times = 1;
+  for (;;) {
+    const { ms } = await sample(times);
+    if (ms >= sampleMs) break;
+    times = Math.ceil(1.1 * times * Math.min(16, sampleMs / ms));
   }
+  const rates: number[] = [];
+  while (rates.length < samples) {
+    const { work, ms } = await sample(times);
+    rates.push(work / ms / 1e6);
   }
-  y[id.x] = ${names.join(" + ")};
-}`;
-  const lanes = type === "vec4f" ? 4 : 1;
-  const params = gpu.createBuffer({ label: "fma params", size: 16, usage: 0x40 | 0x08 });
-  const y = gpu.createBuffer({ label: "fma", size: 4 * lanes * invocations, usage: 0x80 });
-  const groups = Math.ceil(invocations / workgroup);
-  const run = await dispatcher(gpu, code, [params, y], groups);
-  let turns = 1;
-  const perTurn = 2 * lanes * chains * UNROLL * invocations;
-  const time = async (): Promise<number> => {
-    const values = new DataView(new ArrayBuffer(16));
-    values.setUint32(0, turns, true);
-    values.setFloat32(4, 0.999, true);
-    values.setFloat32(8, 0.001, true);
-    gpu.queue.writeBuffer(params, 0, values.buffer);
-    return await run(1);
-  };
-  await time();
-  for (let ms = await time(); ms < sampleMs; ms = await time()) {
-    turns = Math.ceil(1.1 * turns * Math.min(16, sampleMs / ms));
-  }
-  const samples: number[] = [];
-  for (let i = 0; i < rounds; i++) samples.push(await time());
-  params.destroy();
-  y.destroy();
-  return turns * perTurn / percentile(samples, 0) / 1e6;
+  return percentile(rates, 1);
 }
 
-async function copyRate(gpu: GPUDevice, sampleMs: number, rounds: number): Promise<number> {
-  const bytes = Math.min(COPY_BYTES, gpu.limits.maxStorageBufferBindingSize);
-  const buffer = (label: string) => gpu.createBuffer({ label, size: bytes, usage: 0x80 });
-  const x = buffer("copy from"), y = buffer("copy to");
-  const code = `
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + t;
-  if (i < arrayLength(&x)) { y[i] = x[i]; }
-}`;
-  const run = await dispatcher(gpu, code, [x, y], bytes / 16 / 64);
-  await run(1);
-  let repeats = 1;
-  for (let ms = await run(repeats); ms < sampleMs; ms = await run(repeats)) {
-    repeats = Math.ceil(1.1 * repeats * Math.min(16, sampleMs / ms));
-  }
-  const samples: number[] = [];
-  for (let i = 0; i < rounds; i++) samples.push(await run(repeats));
-  x.destroy();
-  y.destroy();
-  return 2 * bytes * repeats / percentile(samples, 0) / 1e6;
-}
+/** Runs launches of one program on buffers of their own, past the engine, which would cut long ones into parts. */
+class KernelBench {
+  readonly #buffers: GPUBuffer[];
+  readonly #uniform: GPUBuffer;
+  readonly #pipeline: GPUComputePipeline;
+  readonly #group: GPUBindGroup;
 
-/** Compiles; the result dispatches so often in one pass, waits, and resolves to the milliseconds that took. */
-async function dispatcher(
-  gpu: GPUDevice,
-  code: string,
-  buffers: readonly GPUBuffer[],
-  groups: number,
-): Promise<(times: number) => Promise<number>> {
-  const pipeline = await gpu.createComputePipelineAsync({
-    label: "roofline",
-    layout: "auto",
-    compute: { module: gpu.createShaderModule({ code }), entryPoint: "main" },
-  });
-  const group = gpu.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0),
-    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-  });
-  const rows = Math.ceil(groups / 65535);
-  return async (times) => {
+  constructor(readonly gpu: GPUDevice, { program, sizes }: Kernel) {
+    this.#uniform = gpu.createBuffer({ size: paramBytes(program), usage: 0x40 | 0x08 }); // UNIFORM | COPY_DST
+    this.#buffers = program.bindings.map(({ name }) =>
+      gpu.createBuffer({ label: "roofline", size: 4 * sizes[name], usage: 0x80 }) // STORAGE
+    );
+    this.#pipeline = gpu.createComputePipeline({
+      label: program.name,
+      layout: "auto",
+      compute: { module: gpu.createShaderModule({ code: program.code }), entryPoint: "main" },
+    });
+    this.#group = gpu.createBindGroup({
+      layout: this.#pipeline.getBindGroupLayout(0),
+      entries: [this.#uniform, ...this.#buffers].map((buffer, binding) => ({
+        binding,
+        resource: { buffer },
+      })),
+    });
+  }
+
+  /** Milliseconds of so many dispatches and a wait. */
+  async time({ program, params, workgroups }: Kernel, times: number): Promise<number> {
+    const { gpu } = this;
+    const bytes = new DataView(new ArrayBuffer(this.#uniform.size));
+    packParams(program, params, bytes, 0);
+    gpu.queue.writeBuffer(this.#uniform, 0, bytes.buffer);
     const start = performance.now();
     const encoder = gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    for (let i = 0; i < times; i++) pass.dispatchWorkgroups(Math.ceil(groups / rows), rows);
+    pass.setPipeline(this.#pipeline);
+    pass.setBindGroup(0, this.#group);
+    for (let i = 0; i < times; i++) pass.dispatchWorkgroups(...workgroups);
     pass.end();
     gpu.queue.submit([encoder.finish()]);
     await gpu.queue.onSubmittedWorkDone();
     return performance.now() - start;
-  };
+  }
+
+  free(): void {
+    for (const buffer of [this.#uniform, ...this.#buffers]) buffer.destroy();
+  }
 }

@@ -10,9 +10,11 @@ import {
   VisionTransformer,
   VisionTransformerMoe,
   VIT_PRESETS,
+  type VitConfig,
   vitConfig,
   type VitOptions,
 } from "../../mod.ts";
+import { imageSize } from "../../models/vit_config.ts";
 import { DENSE, MOE } from "../../cli/demo/recipe.ts";
 import { spheroMoeProducts } from "../equations/sphero_moe.ts";
 import { vit, vitProducts } from "../equations/vit.ts";
@@ -40,7 +42,7 @@ export function vitForwardWorkload(name: string, options: VitOptions, batch: num
   const weightBytes = 4 * shapes.reduce((sum, [, shape]) => sum + elements(shape), 0);
   return {
     name: `${name} forward`,
-    shape: [batch, config.inChans, config.imgSize, config.imgSize].join("x"),
+    shape: [batch, config.inChans, ...imageSize(config)].join("x"),
     flops: 2 * batch * vitProducts(config),
     bytes: weightBytes,
     tolerance: 1e-4,
@@ -130,8 +132,8 @@ function productsOf(options: VitOptions | MoeVitOptions, model: VisionTransforme
   return dense + moeLayers.length * (layer - 2 * mlpRatio * tokens * dim * dim);
 }
 
-function imagesFor(batch: number, config: { inChans: number; imgSize: number }): HostTensor {
-  return uniform([batch, config.inChans, config.imgSize, config.imgSize], 1, 2);
+function imagesFor(batch: number, config: VitConfig): HostTensor {
+  return uniform([batch, config.inChans, ...imageSize(config)], 1, 2);
 }
 
 function oneHot(batch: number, classes: number): HostTensor {
