@@ -128,7 +128,15 @@ const engine = [
     small: [[195, 0x7fc00001]],
     huge: [[HUGE, 0]],
   }),
-  entry("fma_loop", fmaLoop, { small: [[195, 1], [195, 3]], huge: [[HUGE, 1]] }),
+  entry("fma_loop", fmaLoop, {
+    small: [
+      [195, 1],
+      [195, 3],
+      [17, 2, { vectors: false, chains: 3, steps: 5, size: 8 }],
+      [65, 1, { vectors: true, chains: 1, steps: 2, size: 32 }],
+    ],
+    huge: [[HUGE, 1]],
+  }),
   entry("non_finite", nonFinite, {
     small: [[195, 1, 3], [195, 0, 3], [65, 2, 3]],
     huge: [[HUGE, 0, 1]],

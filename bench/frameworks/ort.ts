@@ -1,0 +1,149 @@
+/**
+ * ONNX Runtime: a session per workload, on the GPU (Web, Node) or on the processor. On the GPU inputs and outputs stay there,
+ * as its documentation advises (https://onnxruntime.ai/docs/tutorials/web/performance-diagnosis.html, "IO binding").
+ * @module
+ */
+import { elements } from "../host_tensor.ts";
+import { OnnxModel } from "../onnx/model.ts";
+import { OnnxOps, type OnnxValue } from "../onnx/ops.ts";
+import type { ForwardWork, Workload } from "../workload.ts";
+import { type Framework, mostRunsFor, type Run, Unsupported } from "./framework.ts";
+
+/** A tensor of onnxruntime-common. */
+export interface OrtTensor {
+  readonly dims: readonly number[];
+  readonly location: string;
+  getData(): Promise<Float32Array>;
+  dispose(): void;
+}
+
+/** A session of onnxruntime-common. */
+export interface OrtSession {
+  run(
+    feeds: Record<string, OrtTensor>,
+    fetches?: Record<string, OrtTensor>,
+  ): Promise<Record<string, OrtTensor>>;
+  release(): Promise<void>;
+}
+
+/** The parts of onnxruntime-web and onnxruntime-node that are used. */
+export interface OrtApi {
+  readonly env: {
+    readonly versions: Readonly<Record<string, string>>;
+    readonly wasm: { wasmPaths?: unknown; numThreads?: number };
+    readonly webgpu: { readonly device: GPUDevice | Promise<GPUDevice> };
+    logLevel?: string;
+  };
+  readonly InferenceSession: {
+    create(model: Uint8Array, options: Readonly<Record<string, unknown>>): Promise<OrtSession>;
+  };
+  readonly Tensor: {
+    new (type: "float32", data: Float32Array, dims: readonly number[]): OrtTensor;
+    fromGpuBuffer(
+      buffer: GPUBuffer,
+      options: { dataType: "float32"; dims: readonly number[] },
+    ): OrtTensor;
+  };
+}
+
+/** Which provider, and how it is told apart in the table. */
+export interface OrtSettings {
+  /** `onnxruntime-web 1.30.0 (webgpu)`. */
+  readonly label: string;
+  /** ONNX Runtime's name of the provider. */
+  readonly provider: "webgpu" | "wasm" | "cpu";
+  /** Whether inputs and outputs may stay in GPU buffers of a shared WebGPU device: onnxruntime-web only. */
+  readonly gpuBuffers: boolean;
+}
+
+/** An ONNX Runtime with one provider. */
+export class Ort implements Framework {
+  readonly label: string;
+  readonly cpu: boolean;
+
+  constructor(readonly api: OrtApi, readonly settings: OrtSettings) {
+    this.label = settings.label;
+    this.cpu = settings.provider !== "webgpu";
+  }
+
+  prepare(workload: Workload): readonly (() => Promise<Run>)[] {
+    const work = workload.work();
+    if (work.kind !== "forward") throw new Unsupported("ONNX Runtime's inference has no gradients");
+    if (workload.eager) throw new Unsupported("ONNX Runtime runs whole graphs only");
+    // With its own attention first; where that computes wrongly, with attention out of single operations.
+    const fused = build(work, true);
+    const ways = fused.sawAttention ? [fused, build(work, false)] : [fused];
+    return ways.map((graph) => () => this.#prepare(work, graph));
+  }
+
+  async #prepare(work: ForwardWork, { model, names, outputElements }: Graph): Promise<Run> {
+    const { api, settings } = this;
+    const session = await api.InferenceSession.create(model.bytes(), {
+      executionProviders: [settings.provider],
+      graphOptimizationLevel: "all",
+      ...(settings.gpuBuffers && { preferredOutputLocation: "gpu-buffer" }),
+    });
+    const device = settings.gpuBuffers ? await api.env.webgpu.device : null;
+    const buffers: GPUBuffer[] = [];
+    const feeds = Object.fromEntries(
+      Object.entries(work.inputs).map(([name, { shape, data }]) => {
+        if (device === null) return [name, new api.Tensor("float32", data, shape)];
+        const size = Math.ceil(data.byteLength / 16) * 16;
+        const buffer = device.createBuffer({ size, usage: 0x80 | 0x08 | 0x04 }); // STORAGE, COPY_DST, COPY_SRC
+        device.queue.writeBuffer(buffer, 0, data);
+        buffers.push(buffer);
+        return [name, api.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims: shape })];
+      }),
+    );
+    let held: Record<string, OrtTensor>[] = [];
+    const drop = () => {
+      for (const outputs of held) for (const tensor of Object.values(outputs)) tensor.dispose();
+      held = [];
+    };
+    return {
+      mostRuns: mostRunsFor(outputElements),
+      run: async (times) => {
+        drop();
+        for (let i = 0; i < times; i++) held.push(await session.run(feeds));
+        await device?.queue.onSubmittedWorkDone();
+      },
+      results: async () => {
+        const last = held[held.length - 1];
+        const values = await Promise.all(names.map((name) => last[name].getData()));
+        return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+      },
+      dispose: async () => {
+        drop();
+        await session.release();
+        for (const buffer of buffers) buffer.destroy();
+      },
+    };
+  }
+}
+
+interface Graph {
+  readonly model: OnnxModel;
+  readonly names: readonly string[];
+  readonly outputElements: number;
+  readonly sawAttention: boolean;
+}
+
+/** Writes the equations as a graph. */
+function build({ inputs, weights, compute }: ForwardWork, fusedAttention: boolean): Graph {
+  const model = new OnnxModel();
+  const ops = new OnnxOps(model, fusedAttention);
+  const x: Record<string, OnnxValue> = {};
+  for (const [name, { shape }] of Object.entries(inputs)) {
+    model.input(name, shape);
+    x[name] = { name, shape };
+  }
+  for (const [name, host] of Object.entries(weights)) x[name] = ops.weight(name, host);
+  const outputs = Object.entries(compute(ops, x));
+  for (const [name, value] of outputs) model.output(name, value.name, value.shape);
+  return {
+    model,
+    names: outputs.map(([name]) => name),
+    outputElements: outputs.reduce((sum, [, value]) => sum + elements(value.shape), 0),
+    sawAttention: ops.sawAttention,
+  };
+}

@@ -1,0 +1,129 @@
+/**
+ * What the adapter can do: multiply-adds and copied bytes a second, by the wall clock that the workloads are measured by.
+ * `device.roofline()` takes a tenth of a second for the same; here several shapes of the loop are tried, for as long as any
+ * sample takes.
+ * @module
+ */
+import { fmaLoop, type FmaLoopShape } from "../../kernels/fma_loop.ts";
+import { type Kernel, packParams, paramBytes } from "../../kernels/kernel.ts";
+import { stridedMap } from "../../kernels/strided_map.ts";
+import { percentile } from "./statistics.ts";
+
+/** The roofs. */
+export interface Roofline {
+  /** 10^9 floating-point operations a second, a multiply-add counted as two. */
+  readonly gflops: number;
+  /** The shape of the loop that reached them. */
+  readonly shape: string;
+  /** 10^9 bytes a second, read and written ones added up. */
+  readonly gbs: number;
+}
+
+/** Few invocations suit processors, many suit graphics cards. */
+const LOOPS: readonly (FmaLoopShape & { readonly invocations: number })[] = [
+  { vectors: false, chains: 12, steps: 80, size: 8, invocations: 2 ** 10 },
+  { vectors: true, chains: 3, steps: 80, size: 8, invocations: 2 ** 10 },
+  { vectors: true, chains: 3, steps: 80, size: 64, invocations: 2 ** 12 },
+  { vectors: true, chains: 2, steps: 40, size: 64, invocations: 2 ** 17 },
+  { vectors: false, chains: 8, steps: 40, size: 256, invocations: 2 ** 19 },
+];
+
+/** Floats that are copied: 64 MiB, more than any cache. */
+const COPIED = 2 ** 24;
+
+/** Measures both; the best of some samples counts, since what disturbs only ever slows down. */
+export async function measureRoofline(
+  gpu: GPUDevice,
+  sampleMs: number,
+  samples: number,
+): Promise<Roofline> {
+  let best = { gflops: 0, shape: "" };
+  for (const { invocations, ...shape } of LOOPS) {
+    const loop = (rounds: number) => fmaLoop(invocations, rounds, shape);
+    const bench = new KernelBench(gpu, loop(1));
+    const gflops = await bestRate(sampleMs, samples, async (rounds) => {
+      return { work: loop(rounds).flops, ms: await bench.time(loop(rounds), 1) };
+    });
+    bench.free();
+    const text = `${loop(1).program.variant}, ${invocations} invocations by ${shape.size}`;
+    if (gflops > best.gflops) best = { gflops, shape: text };
+  }
+  const size = Math.min(COPIED, Math.floor(gpu.limits.maxStorageBufferBindingSize / 16) * 4);
+  const copy = stridedMap("copy", [size], { a: { strides: [1], size } });
+  const bench = new KernelBench(gpu, copy);
+  const gbs = await bestRate(sampleMs, samples, async (times) => {
+    return { work: copy.bytes * times, ms: await bench.time(copy, times) };
+  });
+  bench.free();
+  return { ...best, gbs };
+}
+
+/** 10^9 units of work a second. @param sample does so many times its work */
+async function bestRate(
+  sampleMs: number,
+  samples: number,
+  sample: (times: number) => Promise<{ work: number; ms: number }>,
+): Promise<number> {
+  await sample(1);
+  let times = 1;
+  for (;;) {
+    const { ms } = await sample(times);
+    if (ms >= sampleMs) break;
+    times = Math.ceil(1.1 * times * Math.min(16, sampleMs / ms));
+  }
+  const rates: number[] = [];
+  while (rates.length < samples) {
+    const { work, ms } = await sample(times);
+    rates.push(work / ms / 1e6);
+  }
+  return percentile(rates, 1);
+}
+
+/** Runs launches of one program on buffers of their own, past the engine, which would cut long ones into parts. */
+class KernelBench {
+  readonly #buffers: GPUBuffer[];
+  readonly #uniform: GPUBuffer;
+  readonly #pipeline: GPUComputePipeline;
+  readonly #group: GPUBindGroup;
+
+  constructor(readonly gpu: GPUDevice, { program, sizes }: Kernel) {
+    this.#uniform = gpu.createBuffer({ size: paramBytes(program), usage: 0x40 | 0x08 }); // UNIFORM | COPY_DST
+    this.#buffers = program.bindings.map(({ name }) =>
+      gpu.createBuffer({ label: "roofline", size: 4 * sizes[name], usage: 0x80 }) // STORAGE
+    );
+    this.#pipeline = gpu.createComputePipeline({
+      label: program.name,
+      layout: "auto",
+      compute: { module: gpu.createShaderModule({ code: program.code }), entryPoint: "main" },
+    });
+    this.#group = gpu.createBindGroup({
+      layout: this.#pipeline.getBindGroupLayout(0),
+      entries: [this.#uniform, ...this.#buffers].map((buffer, binding) => ({
+        binding,
+        resource: { buffer },
+      })),
+    });
+  }
+
+  /** Milliseconds of so many dispatches and a wait. */
+  async time({ program, params, workgroups }: Kernel, times: number): Promise<number> {
+    const { gpu } = this;
+    const bytes = new DataView(new ArrayBuffer(this.#uniform.size));
+    packParams(program, params, bytes, 0);
+    gpu.queue.writeBuffer(this.#uniform, 0, bytes.buffer);
+    const start = performance.now();
+    const encoder = gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(this.#pipeline);
+    pass.setBindGroup(0, this.#group);
+    for (let i = 0; i < times; i++) pass.dispatchWorkgroups(...workgroups);
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+    await gpu.queue.onSubmittedWorkDone();
+    return performance.now() - start;
+  }
+
+  free(): void {
+    for (const buffer of [this.#uniform, ...this.#buffers]) buffer.destroy();
+  }
+}

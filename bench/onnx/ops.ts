@@ -1,0 +1,220 @@
+/**
+ * The operations as nodes of an ONNX graph, weights as initialisers: what ONNX Runtime's tools export, so that its own
+ * optimiser fuses what it can. Linear maps are MatMul with a weight turned beforehand, plus Add.
+ * @module
+ */
+import { elements, type HostTensor } from "../host_tensor.ts";
+import { ComposedOps } from "../ops/composed.ts";
+import type { Activation } from "../ops/ops.ts";
+import { type Attribute, CONTRIBUTED, type OnnxModel } from "./model.ts";
+
+/** A value of the graph. */
+export interface OnnxValue {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The values of a weight. */
+  readonly host?: HostTensor;
+}
+
+/** A weight: it enters the graph when a node first reads it, which a turned or reshaped copy may save it from. */
+class Weight implements OnnxValue {
+  #name: string | null = null;
+  readonly shape: readonly number[];
+  constructor(readonly model: OnnxModel, readonly hint: string, readonly host: HostTensor) {
+    this.shape = host.shape;
+  }
+
+  get name(): string {
+    const { shape, data } = this.host;
+    return this.#name ??= this.model.initializer(this.hint, shape, data);
+  }
+}
+
+/** Adds nodes to a model. */
+export class OnnxOps extends ComposedOps<OnnxValue> {
+  /** Whether the equations had attention in them. */
+  sawAttention = false;
+  readonly #model: OnnxModel;
+  readonly #fusedAttention: boolean;
+
+  /** @param fusedAttention use ONNX Runtime's own MultiHeadAttention */
+  constructor(model: OnnxModel, fusedAttention: boolean) {
+    super();
+    this.#model = model;
+    this.#fusedAttention = fusedAttention;
+  }
+
+  #node(
+    shape: readonly number[],
+    type: string,
+    inputs: readonly OnnxValue[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain: "" | typeof CONTRIBUTED = "",
+  ): OnnxValue {
+    const names = inputs.map((x) => x.name);
+    return { name: this.#model.node(type, names, attributes, domain), shape };
+  }
+
+  #integers(values: readonly number[]): OnnxValue {
+    const data = BigInt64Array.from(values, BigInt);
+    return {
+      name: this.#model.initializer("sizes", [values.length], data),
+      shape: [values.length],
+    };
+  }
+
+  #number(value: number): OnnxValue {
+    return { name: this.#model.initializer("number", [], Float32Array.of(value)), shape: [] };
+  }
+
+  /** A weight as an initialiser. */
+  weight(hint: string, host: HostTensor): OnnxValue {
+    return new Weight(this.#model, hint, host);
+  }
+
+  shape(x: OnnxValue): readonly number[] {
+    return x.shape;
+  }
+
+  reshape(x: OnnxValue, shape: readonly number[]): OnnxValue {
+    if (x.host) return this.weight("reshaped", { shape, data: x.host.data });
+    return this.#node(shape, "Reshape", [x, this.#integers(shape)]);
+  }
+
+  permute(x: OnnxValue, axes: readonly number[]): OnnxValue {
+    return this.#node(axes.map((a) => x.shape[a]), "Transpose", [x], { perm: axes });
+  }
+
+  slice(x: OnnxValue, axis: number, begin: number, end: number): OnnxValue {
+    const places = [[begin], [end], [axis]].map((place) => this.#integers(place));
+    return this.#node(x.shape.with(axis, end - begin), "Slice", [x, ...places]);
+  }
+
+  concat(parts: readonly OnnxValue[], axis: number): OnnxValue {
+    const size = parts.reduce((sum, part) => sum + part.shape[axis], 0);
+    return this.#node(parts[0].shape.with(axis, size), "Concat", parts, { axis });
+  }
+
+  broadcastTo(x: OnnxValue, shape: readonly number[]): OnnxValue {
+    return this.#node(shape, "Expand", [x, this.#integers(shape)]);
+  }
+
+  #binary(type: string, a: OnnxValue, b: OnnxValue): OnnxValue {
+    const rank = Math.max(a.shape.length, b.shape.length);
+    const at = (x: OnnxValue, i: number) => x.shape[x.shape.length - rank + i] ?? 1;
+    const shape = Array.from({ length: rank }, (_, i) => Math.max(at(a, i), at(b, i)));
+    return this.#node(shape, type, [a, b]);
+  }
+
+  add(a: OnnxValue, b: OnnxValue): OnnxValue {
+    return this.#binary("Add", a, b);
+  }
+
+  sub(a: OnnxValue, b: OnnxValue): OnnxValue {
+    return this.#binary("Sub", a, b);
+  }
+
+  mul(a: OnnxValue, b: OnnxValue): OnnxValue {
+    return this.#binary("Mul", a, b);
+  }
+
+  div(a: OnnxValue, b: OnnxValue): OnnxValue {
+    return this.#binary("Div", a, b);
+  }
+
+  scale(x: OnnxValue, factor: number): OnnxValue {
+    return this.#binary("Mul", x, this.#number(factor));
+  }
+
+  shift(x: OnnxValue, term: number): OnnxValue {
+    return this.#binary("Add", x, this.#number(term));
+  }
+
+  sqrt(x: OnnxValue): OnnxValue {
+    return this.#node(x.shape, "Sqrt", [x]);
+  }
+
+  relu(x: OnnxValue): OnnxValue {
+    return this.#node(x.shape, "Relu", [x]);
+  }
+
+  gelu(x: OnnxValue): OnnxValue {
+    return this.#node(x.shape, "Gelu", [x]);
+  }
+
+  sum(x: OnnxValue, axis: number): OnnxValue {
+    return this.#node(x.shape.with(axis, 1), "ReduceSum", [x, this.#integers([axis])]);
+  }
+
+  max(x: OnnxValue, axis: number): OnnxValue {
+    return this.#node(x.shape.with(axis, 1), "ReduceMax", [x, this.#integers([axis])]);
+  }
+
+  stopGradient(x: OnnxValue): OnnxValue {
+    return x;
+  }
+
+  softmax(x: OnnxValue, axis: number): OnnxValue {
+    return this.#node(x.shape, "Softmax", [x], { axis });
+  }
+
+  logSoftmax(x: OnnxValue, axis: number): OnnxValue {
+    return this.#node(x.shape, "LogSoftmax", [x], { axis });
+  }
+
+  override layerNorm(x: OnnxValue, weight: OnnxValue, bias: OnnxValue, eps: number): OnnxValue {
+    const attributes = { axis: -1, epsilon: { float: eps } };
+    return this.#node(x.shape, "LayerNormalization", [x, weight, bias], attributes);
+  }
+
+  matmul(
+    a: OnnxValue,
+    b: OnnxValue,
+    { transposeA = false, transposeB = false }: { transposeA?: boolean; transposeB?: boolean } = {},
+  ): OnnxValue {
+    const left = transposeA ? this.#turned(a) : a, right = transposeB ? this.#turned(b) : b;
+    const shape = [...left.shape.slice(0, -1), right.shape[right.shape.length - 1]];
+    return this.#node(shape, "MatMul", [left, right]);
+  }
+
+  /** The last two axes exchanged; of a weight, once and for all. */
+  #turned(x: OnnxValue): OnnxValue {
+    if (x.host) return this.weight("turned", turned(x.host));
+    const axes = x.shape.map((_, i) => i);
+    return this.permute(x, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
+  }
+
+  override linear(
+    x: OnnxValue,
+    weight: OnnxValue,
+    bias: OnnxValue,
+    activation: Activation = "none",
+  ): OnnxValue {
+    const y = this.add(this.matmul(x, weight, { transposeB: true }), bias);
+    return activation === "gelu" ? this.gelu(y) : y;
+  }
+
+  override attention(qkv: OnnxValue, heads: number): OnnxValue {
+    this.sawAttention = true;
+    if (!this.#fusedAttention) return super.attention(qkv, heads);
+    const [batch, tokens, width] = qkv.shape, dim = width / 3;
+    const parts = [0, 1, 2].map((i) => this.slice(qkv, 2, i * dim, (i + 1) * dim));
+    const shape = [batch, tokens, dim];
+    return this.#node(shape, "MultiHeadAttention", parts, { num_heads: heads }, CONTRIBUTED);
+  }
+}
+
+/** Each matrix transposed. */
+function turned({ shape, data }: HostTensor): HostTensor {
+  const [rows, columns] = shape.slice(-2), batch = elements(shape.slice(0, -2));
+  const result = new Float32Array(data.length);
+  for (let z = 0; z < batch; z++) {
+    const begin = z * rows * columns;
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < columns; j++) {
+        result[begin + j * rows + i] = data[begin + i * columns + j];
+      }
+    }
+  }
+  return { shape: [...shape.slice(0, -2), columns, rows], data: result };
+}

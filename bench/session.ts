@@ -1,0 +1,231 @@
+/**
+ * A run of the benchmark in one runtime: the same code in Deno and in a page of Chrome.
+ * @module
+ */
+import { requestDevice } from "../mod.ts";
+import type { Framework, Run } from "./frameworks/framework.ts";
+import { Wgrad } from "./frameworks/wgrad.ts";
+import { type Check, checkResults, WrongResult } from "./harness/check.ts";
+import { sampleMsFor, waitMs } from "./harness/clock.ts";
+import { countDispatches, dispatchCount } from "./harness/dispatches.ts";
+import { measure, type MeasureOptions } from "./harness/measure.ts";
+import { measureRoofline, type Roofline } from "./harness/roofline.ts";
+import { makeRow, rate, type Row, type Setting } from "./harness/row.ts";
+import { percentile } from "./harness/statistics.ts";
+import { type Peer, startPeers } from "./peers/start.ts";
+import { expectedResults } from "./reference/expected.ts";
+import { CHECKED_LOSSES, type Expected, type Workload } from "./workload.ts";
+
+/** How thoroughly to measure. */
+export interface Effort {
+  readonly rounds: number;
+  /** Seconds of sampling after which a workload is cut short, for each framework that runs it. */
+  readonly seconds: number;
+}
+
+/** A few minutes for all, or a few seconds a row. */
+export const EFFORTS: Readonly<Record<"full" | "quick", Effort>> = {
+  full: { rounds: 9, seconds: 8 },
+  quick: { rounds: 3, seconds: 2 },
+};
+
+/** A framework's run that passed its check. */
+interface Ready {
+  readonly framework: Framework;
+  readonly run: Run;
+  readonly check: Check;
+  /** Dispatches of one run. */
+  readonly dispatches: number;
+}
+
+/** Measures one workload by all frameworks: a row each, a second one by the GPU's clock where there is one. */
+export async function runWorkload(
+  workload: Workload,
+  frameworks: readonly Framework[],
+  setting: Setting,
+  effort: Effort,
+  wait: number,
+): Promise<Row[]> {
+  countDispatches();
+  const want = expectedResults(workload);
+  const row = rowMaker(workload, setting);
+  const ready: Ready[] = [];
+  const rows = new Map<Framework, Row[]>();
+  for (const framework of frameworks) {
+    try {
+      ready.push(await makeReady(framework, workload, want));
+    } catch (error) {
+      rows.set(framework, [row.failed(framework, error)]);
+    }
+  }
+  const options: MeasureOptions = {
+    rounds: effort.rounds,
+    sampleMs: sampleMsFor(wait),
+    seconds: effort.seconds * Math.max(1, ready.length),
+  };
+  const samples = await measure(ready.map(counted), options);
+  for (const [i, { framework, run, check }] of ready.entries()) {
+    const { perRun, repeats, error } = samples[i];
+    try {
+      if (error !== undefined) throw new WrongResult(error, check);
+      const after = await checkAgain(run, workload, want, check);
+      const measured = [row.measured(framework, "wall", perRun, repeats, after)];
+      if (run.gpuMs) {
+        const times: number[] = [];
+        while (times.length < effort.rounds) times.push(await run.gpuMs());
+        measured.push(row.measured(framework, "gpu", times, 1, after));
+      }
+      rows.set(framework, measured);
+    } catch (error) {
+      rows.set(framework, [row.failed(framework, error)]);
+    }
+    await run.dispose();
+  }
+  return frameworks.flatMap((framework) => rows.get(framework)!);
+}
+
+/** Prepares and checks; the first way whose results are right. */
+async function makeReady(
+  framework: Framework,
+  workload: Workload,
+  want: Readonly<Record<string, Expected>>,
+): Promise<Ready> {
+  let failure: unknown;
+  for (const prepare of framework.prepare(workload)) {
+    let run: Run | undefined;
+    try {
+      run = await prepare();
+      const got = await firstResults(run, workload);
+      const check = checkResults(got, want, workload.tolerance);
+      const before = dispatchCount();
+      await run.run(1);
+      return { framework, run, check, dispatches: dispatchCount() - before };
+    } catch (error) {
+      failure ??= error;
+      await run?.dispose();
+    }
+  }
+  throw failure;
+}
+
+/** The results of a run; of training, the losses of the first steps. */
+async function firstResults(
+  run: Run,
+  workload: Workload,
+): Promise<Record<string, ArrayLike<number>>> {
+  await run.run(1);
+  const first = await run.results();
+  if (workload.work().kind !== "training") return first;
+  const loss = [first.loss[0]];
+  while (loss.length < CHECKED_LOSSES) {
+    await run.run(1);
+    loss.push((await run.results()).loss[0]);
+  }
+  return { loss };
+}
+
+/** What was computed while the clock ran is right as well: the last results again, or a loss that has come down. */
+async function checkAgain(
+  run: Run,
+  workload: Workload,
+  want: Readonly<Record<string, Expected>>,
+  before: Check,
+): Promise<Check> {
+  const got = await run.results();
+  if (workload.work().kind !== "training") return checkResults(got, want, workload.tolerance);
+  const first = want.loss.values[0], last = got.loss[0];
+  if (last < first) return before;
+  throw new WrongResult(`the loss went from ${first} to ${last}`, { ...before, ok: false });
+}
+
+/** Refuses samples in which fewer kernels were dispatched than their runs need. */
+function counted({ run, dispatches }: Ready): Run {
+  return {
+    ...run,
+    get mostRuns() {
+      return run.mostRuns;
+    },
+    run: async (times) => {
+      const before = dispatchCount();
+      await run.run(times);
+      const got = dispatchCount() - before;
+      if (got < times * dispatches) {
+        throw new Error(`only ${got} of ${times * dispatches} kernels were dispatched`);
+      }
+    },
+  };
+}
+
+function rowMaker(workload: Workload, setting: Setting) {
+  const { name, shape, flops, unitsPerRun = 1 } = workload;
+  const what = { workload: name, shape };
+  return {
+    measured: (
+      framework: Framework,
+      clock: Row["clock"],
+      perRun: readonly number[],
+      repeats: number,
+      check: Check,
+    ): Row => {
+      const samples = perRun.map((ms) => ms / unitsPerRun);
+      const gflops = rate(flops, percentile(samples, 0.5));
+      const figures = { clock, samples, repeats_per_sync: repeats, gflops, check };
+      return makeRow(what, framework, setting, figures);
+    },
+    failed: (framework: Framework, failure: unknown): Row =>
+      makeRow(what, framework, setting, {
+        failure,
+        ...(failure instanceof WrongResult && { check: failure.check }),
+      }),
+  };
+}
+
+/** What a session is asked to do. */
+export interface SessionOptions {
+  /** Such as `Deno 2.9.6`. */
+  readonly runtime: string;
+  readonly effort: keyof typeof EFFORTS;
+  /** Peers to measure beside wgrad. */
+  readonly peers: readonly Peer[];
+}
+
+/** A started session: the adapter, what it can do, and the frameworks. */
+export class Session {
+  private constructor(
+    readonly setting: Setting,
+    readonly effort: Effort,
+    /** Milliseconds of a wait for nothing. */
+    readonly wait: number,
+    readonly roof: Roofline,
+    /** wgrad first. */
+    readonly frameworks: readonly Framework[],
+  ) {}
+
+  /** Finds the adapter, measures its roofline, starts the peers. */
+  static async start({ runtime, effort, peers }: SessionOptions): Promise<Session> {
+    const device = await requestDevice();
+    const { label: adapter, software, gpu } = device;
+    const setting = { runtime, adapter, software, date: new Date().toISOString() };
+    const wait = await waitMs(gpu);
+    const roof = await measureRoofline(gpu, sampleMsFor(wait), EFFORTS[effort].rounds);
+    const frameworks = [new Wgrad(device), ...await startPeers(peers)];
+    return new Session(setting, EFFORTS[effort], wait, roof, frameworks);
+  }
+
+  /** Measures one workload by all frameworks. */
+  run(workload: Workload): Promise<Row[]> {
+    return runWorkload(workload, this.frameworks, this.setting, this.effort, this.wait);
+  }
+
+  /** The roofline as rows. */
+  rooflineRows(): Row[] {
+    const { roof, setting } = this;
+    const adapter = { label: "adapter", cpu: false };
+    const row = (shape: string, ms: number, gflops: number | null): Row =>
+      makeRow({ workload: "roofline", shape }, adapter, setting, { samples: [ms], gflops });
+    return [
+      row(`10^9 multiply-adds; ${roof.shape}`, 2e3 / roof.gflops, roof.gflops),
+      row("copy of 10^9 bytes, read and written", 2e3 / roof.gbs, null),
+    ];
+  }
+}

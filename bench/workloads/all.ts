@@ -1,0 +1,21 @@
+/**
+ * The table of workloads; a new module adds its own here.
+ * @module
+ */
+import type { Workload } from "../workload.ts";
+import { ATTENTION } from "./attention.ts";
+import { MATMULS } from "./matmul.ts";
+import { ROWS } from "./rows.ts";
+import { SPHERO_MOE } from "./sphero_moe.ts";
+import { TINY_OPS } from "./tiny_ops.ts";
+import { MODELS } from "./vit.ts";
+
+/** Every workload, the quick ones first. */
+export const ALL_WORKLOADS: readonly Workload[] = [
+  ...TINY_OPS,
+  ...ROWS,
+  ...MATMULS,
+  ...ATTENTION,
+  ...SPHERO_MOE,
+  ...MODELS,
+];

@@ -1,0 +1,96 @@
+import { Wgrad } from "../../bench/frameworks/wgrad.ts";
+import { checkResults, WrongResult } from "../../bench/harness/check.ts";
+import { expectedResults } from "../../bench/reference/expected.ts";
+import { runWorkload } from "../../bench/session.ts";
+import type { Workload } from "../../bench/workload.ts";
+import { attentionWorkloads } from "../../bench/workloads/attention.ts";
+import { ALL_WORKLOADS } from "../../bench/workloads/all.ts";
+import { matmulWorkload } from "../../bench/workloads/matmul.ts";
+import {
+  entmaxWorkload,
+  geluWorkload,
+  layerNormWorkload,
+  softmaxWorkload,
+} from "../../bench/workloads/rows.ts";
+import { spheroMoeWorkloads } from "../../bench/workloads/sphero_moe.ts";
+import { tinyOpsWorkload } from "../../bench/workloads/tiny_ops.ts";
+import { trainingWorkload, vitForwardWorkload } from "../../bench/workloads/vit.ts";
+import { assert, assertEquals, assertThrows, gpuTest, test } from "../harness.ts";
+
+const TINY_VIT = {
+  imgSize: 8,
+  patchSize: 4,
+  inChans: 2,
+  numClasses: 3,
+  embedDim: 8,
+  depth: 2,
+  numHeads: 2,
+};
+const TINY_MOE = {
+  ...TINY_VIT,
+  globalPool: "avg" as const,
+  classToken: false,
+  moeLayers: [1],
+  coreExperts: 2,
+  univExperts: 3,
+  slotLayernorm: true,
+};
+
+/** Each workload of the table, at a size that takes no time. */
+const TINY: readonly Workload[] = [
+  matmulWorkload(5, 7, 3),
+  softmaxWorkload(3, 5),
+  layerNormWorkload(3, 7),
+  geluWorkload(3, 5),
+  entmaxWorkload(4, 11),
+  ...attentionWorkloads(2, 2, 5, 4),
+  ...spheroMoeWorkloads({ batch: 2, tokens: 5, dim: 8, core: 2, univ: 3 }),
+  vitForwardWorkload("tiny ViT", TINY_VIT, 2),
+  trainingWorkload("tiny ViT", TINY_VIT, 3),
+  trainingWorkload("tiny MoE ViT", TINY_MOE, 3),
+  tinyOpsWorkload(4, false),
+  tinyOpsWorkload(4, true),
+];
+
+const SETTING = { runtime: "test", adapter: "test", software: true, date: "" };
+
+for (const workload of TINY) {
+  gpuTest(`bench: ${workload.name} passes its check before and after timing`, async (device) => {
+    const effort = { rounds: 1, seconds: 0 };
+    const [row] = await runWorkload(workload, [new Wgrad(device)], SETTING, effort, 0);
+    assertEquals(row.error, undefined);
+    assert(row.check.ok && row.median_ms !== null && row.repeats_per_sync >= 1);
+  });
+
+  test(`bench: the check of ${workload.name} refuses each result that is off by a hundredth`, () => {
+    const want = expectedResults(workload);
+    const right = Object.fromEntries(
+      Object.entries(want).map(([name, { values, at }]) => {
+        const right = new Float64Array(values.length);
+        for (let i = 0; i < values.length; i++) right[at ? at[i] : i] = values[i];
+        return [name, right];
+      }),
+    );
+    assertEquals(checkResults(right, want, workload.tolerance), { ok: true, max_abs: 0 });
+    for (const [name, values] of Object.entries(right)) {
+      const most = values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      const wrong = { ...right, [name]: values.with(0, values[0] + 0.01 * most) };
+      if (most > 0) assertThrows(() => checkResults(wrong, want, workload.tolerance), WrongResult);
+    }
+  });
+}
+
+test("bench: every name and shape of the table is there once", () => {
+  const names = ALL_WORKLOADS.map(({ name, shape }) => `${name} ${shape}`);
+  assertEquals(new Set(names).size, names.length);
+});
+
+test("bench: a product too large to check whole is checked in rows from all over it", () => {
+  const { at, values } = matmulWorkload(512, 3, 5, 128 * 15).reference!().y;
+  const rows = new Set(Array.from(at!, (i) => Math.floor(i / 5)));
+  assertEquals([rows.size, values.length], [128, 128 * 5]);
+  // A quarter of the rows by chance: every band of 64 rows, which a tile may cover, has some.
+  for (let band = 0; band < 512; band += 64) {
+    assert([...rows].some((row) => row >= band && row < band + 64), `rows ${band}+`);
+  }
+});
