@@ -1,7 +1,7 @@
 /**
  * Matrix product, the kernel to read first: one invocation computes one element.
  *
- * Math    y[z] = f(A[z] B[z] + bias),  y[i, j] = f(sum over l of A[i, l] B[l, j] + bias[j])
+ * Math    y[z] = f(A[z] B[z] + bias + residual[z]),  y[i, j] = f(sum over l of A[i, l] B[l, j] + bias[j] + residual[i, j])
  *         Either factor may be stored transposed, which gives the three products of a linear layer y = x W^T + b:
  *           forward         y  = x W^T     (b transposed)        with W stored [Out, In]
  *           input gradient  dx = dy W      (neither)             from dx[i] = sum_j dy[j] dy_j/dx_i
@@ -108,6 +108,7 @@ export function matmulReference(
     a: ArrayLike<number>;
     b: ArrayLike<number>;
     bias?: ArrayLike<number>;
+    residual?: ArrayLike<number>;
     y?: ArrayLike<number>;
   },
 ): { y: Float64Array; pre: Float64Array } {
@@ -124,6 +125,7 @@ export function matmulReference(
             b[bFirst + (shape.transposeB ? j * k + l : l * n + j)];
         }
         const at = (z * m + i) * n + j;
+        if (epilogue.residual) sum += inputs.residual![at];
         pre[at] = sum;
         y[at] = activationReference(epilogue.activation ?? "none", sum);
         if (epilogue.accumulate) y[at] += inputs.y![at];
