@@ -8,6 +8,7 @@
  * @module
  */
 import { ATTENTION } from "./catalogue/attention.ts";
+import { CONVOLUTIONS } from "./catalogue/convolutions.ts";
 import { ELEMENTS } from "./catalogue/elements.ts";
 import type { CatalogueEntry } from "./catalogue/entry.ts";
 import { PRODUCTS } from "./catalogue/products.ts";
@@ -22,6 +23,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   ...ELEMENTS,
   ...ROWS,
   ...PRODUCTS,
+  ...CONVOLUTIONS,
   ...ATTENTION,
   ...ROUTING,
   ...TRAINING,
