@@ -81,7 +81,7 @@ export function gatherClasses(
 }
 
 /** WGSL: one axis of a class, where a pixel of a class looks, and where it lies in the result. */
-export const GATHER_FUNCTIONS = wgsl`
+export const GATHER_FUNCTIONS: string = wgsl`
 // One axis of a class of pixels.
 struct Axis {
   first: u32, // f, the row (column) of the class's first pixel in the result

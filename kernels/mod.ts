@@ -11,6 +11,7 @@ export * from "./attention.ts";
 export * from "./attention_online.ts";
 export * from "./attention_variant.ts";
 export * from "./axis_view.ts";
+export * from "./batch_norm_fold.ts";
 export * from "./bias_activation.ts";
 export * from "./column_sum.ts";
 export * from "./concat.ts";

@@ -29,6 +29,7 @@ export { crossEntropy, type CrossEntropyOptions } from "./cross_entropy.ts";
 export { patchify } from "./patchify.ts";
 export { matmul, type MatmulOptions } from "./matmul.ts";
 export { linear, type LinearOptions } from "./linear.ts";
+export { foldBatchNorm, type FrozenBatchNorm } from "./batch_norm_fold.ts";
 export { conv2d, type Conv2dOptions } from "./conv2d.ts";
 export { groupedLinear } from "./grouped_linear.ts";
 export { cosineScores, type CosineScoresOptions, sphereQueries } from "./cosine_routing.ts";

@@ -3,6 +3,13 @@
  * @module
  */
 import {
+  batchNormFold,
+  batchNormFoldBackward,
+  batchNormFoldBackwardReference,
+  batchNormFoldReference,
+  type BatchNormFoldShape,
+} from "../batch_norm_fold.ts";
+import {
   conv2dBackwardReference,
   conv2dInputBackwardReadable,
   conv2dReadable,
@@ -266,9 +273,40 @@ const weightGradients = [
   }),
 ];
 
-/** Convolutions. */
+const FOLDS: BatchNormFoldShape[] = [
+  { rows: 70, n: 9, eps: 0.1 },
+  { rows: 67, n: 12, eps: 0.1 },
+  { rows: 5, n: 260, eps: 0.1 },
+  { rows: 3, n: 67, eps: 0.1 },
+];
+const variance = (value: number, name: string) => name === "variance" ? Math.abs(value) : value;
+
+const norms = [
+  entry("batch_norm_fold", batchNormFold, {
+    small: each(FOLDS),
+    huge: [[{ rows: 2 ** 12, n: 2 ** 13 - 1, eps: 0 }]],
+    input: variance,
+    reference: (inputs, [shape]) => ({
+      ...batchNormFoldReference(shape, inputs as Parameters<typeof batchNormFoldReference>[1]),
+    }),
+  }),
+  entry("batch_norm_fold", batchNormFoldBackward, {
+    small: pairs(pairs(FOLDS, ["invocation", "workgroup"] as const), SUMS)
+      .map(([[shape, variant], accumulate]) => [shape, variant, accumulate] as const),
+    huge: [[{ rows: 2 ** 17, n: 2 ** 8 - 1, eps: 0 }, "workgroup", 0]],
+    input: variance,
+    reference: (inputs, [shape, , accumulate]) => {
+      const gradients = inputs as Parameters<typeof batchNormFoldBackwardReference>[1];
+      const { y, dGamma } = batchNormFoldBackwardReference(shape, gradients);
+      return { y: y.map((dw, i) => dw + (accumulate ? inputs.y[i] : 0)), dGamma };
+    },
+  }),
+];
+
+/** Convolutions, and the norms folded into them. */
 export const CONVOLUTIONS: readonly CatalogueEntry[] = [
   ...forwards,
   ...inputGradients,
   ...weightGradients,
+  ...norms,
 ];
