@@ -11,6 +11,7 @@ import { ATTENTION } from "./catalogue/attention.ts";
 import { CONVOLUTIONS } from "./catalogue/convolutions.ts";
 import { ELEMENTS } from "./catalogue/elements.ts";
 import type { CatalogueEntry } from "./catalogue/entry.ts";
+import { MAPS } from "./catalogue/maps.ts";
 import { PRODUCTS } from "./catalogue/products.ts";
 import { ROUTING } from "./catalogue/routing.ts";
 import { ROWS } from "./catalogue/rows.ts";
@@ -24,6 +25,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   ...ROWS,
   ...PRODUCTS,
   ...CONVOLUTIONS,
+  ...MAPS,
   ...ATTENTION,
   ...ROUTING,
   ...TRAINING,
