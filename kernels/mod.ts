@@ -50,6 +50,7 @@ export * from "./permute.ts";
 export * from "./random.ts";
 export * from "./reduce.ts";
 export * from "./register_tile.ts";
+export * from "./roi_align.ts";
 export * from "./routing_weights.ts";
 export * from "./routing_weights_workgroup.ts";
 export * from "./self_test.ts";

@@ -33,6 +33,7 @@ export { foldBatchNorm, type FrozenBatchNorm } from "./batch_norm_fold.ts";
 export { conv2d, type Conv2dOptions } from "./conv2d.ts";
 export { maxPool2d, type MaxPool2dOptions } from "./max_pool.ts";
 export { upsampleAdd } from "./upsample_add.ts";
+export { roiAlign, type RoiAlignOptions } from "./roi_align.ts";
 export { groupedLinear } from "./grouped_linear.ts";
 export { cosineScores, type CosineScoresOptions, sphereQueries } from "./cosine_routing.ts";
 export {

@@ -11,6 +11,13 @@ import {
   type MaxPoolShape,
 } from "../max_pool.ts";
 import {
+  roiAlign,
+  roiAlignBackward,
+  roiAlignBackwardReference,
+  roiAlignReference,
+  type RoiAlignShape,
+} from "../roi_align.ts";
+import {
   upsampleAdd,
   upsampleAddBackward,
   upsampleAddBackwardReference,
@@ -95,5 +102,68 @@ const upsamples = [
   }),
 ];
 
-/** Pooling and pyramids. */
-export const MAPS: readonly CatalogueEntry[] = [...pools, ...upsamples];
+const levelsOf = (...sizes: [height: number, width: number, stride: number][]) =>
+  sizes.map(([height, width, stride]) => ({ height, width, stride }));
+const ROIS: RoiAlignShape[] = [
+  {
+    batch: 2,
+    boxes: 5,
+    channels: 3,
+    levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]),
+    bins: 3,
+    samples: 2,
+    finestScale: 12,
+  },
+  {
+    batch: 1,
+    boxes: 7,
+    channels: 8,
+    levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
+    bins: 7,
+    samples: 2,
+    finestScale: 8,
+  },
+  {
+    batch: 3,
+    boxes: 2,
+    channels: 4,
+    levels: levelsOf([9, 9, 4]),
+    bins: 2,
+    samples: 3,
+    finestScale: 12,
+  },
+];
+/** Corners of boxes, in pixels: most of them begin or end outside; both corners may change places. */
+const corner = (value: number, name: string, i: number) => {
+  if (name !== "rois") return value;
+  return i % 4 < 2 ? 16 * value + 4 : 24 * value + 32;
+};
+const levelsWith = ROIS.flatMap((shape) => shape.levels.map((_, level) => [shape, level] as const));
+const HUGE_ROIS: RoiAlignShape = {
+  ...ROIS[2],
+  batch: 2 ** 10,
+  channels: 2 ** 7 - 1,
+  levels: levelsOf([2 ** 4, 2 ** 4, 4]),
+  bins: 8,
+  boxes: 4,
+};
+
+const rois = [
+  entry("roi_align", roiAlign, {
+    small: each(ROIS),
+    huge: [[HUGE_ROIS]],
+    input: corner,
+    reference: (inputs, [shape]) =>
+      roiAlignReference(shape, inputs.rois, shape.levels.map((_, l) => inputs[`x${l}`])),
+  }),
+  entry("roi_align", roiAlignBackward, {
+    small: levelsWith,
+    huge: [[HUGE_ROIS, 0]],
+    input: corner,
+    reference: ({ rois, dOut }, [shape, level]) =>
+      roiAlignBackwardReference(shape, level, rois, dOut),
+  }),
+];
+
+/** Pooling, pyramids, and what boxes read from them. */
+export const MAPS: readonly CatalogueEntry[] = [...pools, ...upsamples, ...rois];
