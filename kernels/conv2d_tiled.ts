@@ -1,18 +1,18 @@
 /**
  * Convolution and its input gradient by register tiles: one invocation computes TM pixels x TN channels.
  *
- * What it changes  conv2d.ts loads two numbers for every multiply-add. Here four channels of a tap take TM + TN vec4 loads
- *                  and 4 TM TN multiply-adds. The product is the one of matmul_tiled.ts, with rows that are pixels and a
- *                  k that is (tap, channel); only where a row begins is looked up anew for each tap ("implicit GEMM": the
- *                  matrix of patches, K^2 times as large as the map, exists in no memory).
- * Work             Invocations are numbered over (class, tile of pixels, tile of channels), the last fastest, so that
- *                  neighbours read the same pixels. Pixels are taken in order over rows and images; the last tile is
- *                  moved inward to end at the last pixel, and stores only what the one before it does not own. So a
- *                  class needs TM pixels and the result TN channels; classes are explained in conv2d_gather.ts.
- * Memory           Along channels every load is a vec4. Per tap and pixel there are some 8 integer operations and 2
- *                  comparisons, for TN C multiply-adds. Pixels outside the source load element 0 and select 0 instead of it,
- *                  for every lane takes part in every load anyway.
- *                  Needs channels of source and result divisible by 4.
+ * Math    That of conv2d.ts, as a product: rows are pixels, k is (tap, channel), and the columns are the result's channels.
+ *         The matrix of patches, K x K times as large as the map, exists in no memory; only where a row begins is looked
+ *         up anew for each tap ("implicit GEMM"). Which pixels a tap meets: conv2d_gather.ts.
+ * Shapes  x, y, dOut [B, H, W, channels], weight [O, KH, KW, C], both channel counts divisible by 4. The result has at least
+ *         TN channels, and every class of its pixels TM.
+ * Work    Invocations are numbered over (class, tile of pixels, tile of channels), the last fastest, so that neighbours
+ *         read the same pixels. Pixels are taken in order over rows and images; the last tile is moved inward to end at
+ *         the last pixel, and stores only what the one before it does not own.
+ * Memory  Four channels of a tap take TM + TN vec4 loads and 4 TM TN multiply-adds, where conv2d.ts loads two numbers for
+ *         each. Per tap and pixel there are some 8 integer operations and 2 comparisons. Pixels outside load element 0
+ *         and select 0 instead of it: on a software adapter every lane takes part in every load anyway.
+ * Measured conv2d_select.ts.
  * @module
  */
 import {

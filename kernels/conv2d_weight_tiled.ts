@@ -2,17 +2,16 @@
  * Weight gradient of a convolution by register tiles: one invocation computes TM output channels x TN input channels of
  * one tap.
  *
- * Math             dw[o, t, c] = sum over the pixels P of y of g[P, o] x[S(P, t), c], where S(P, t) is the pixel of x that P
- *                  meets at tap t: a product of long k, whose k is the pixels (kernels/conv2d.ts).
- * What it changes  A pixel takes TM/4 + TN/4 vec4 loads for TM TN multiply-adds, as both factors have their channels side
- *                  by side: with 16 x 16, 8 loads for 256.
- * Work             Invocations are numbered over (split, tile of o, tap, tile of c), the last fastest. Last tiles are
- *                  moved inward and store only what the one before does not own, so O >= TM and C >= TN are needed, and
- *                  both divisible by 4.
- * Padding          costs nothing: at a given tap, the columns of y that meet columns of x are an interval, known before
- *                  the loop over them; rows that meet none are skipped.
- * Split            The rows of all images are divided among `splits` invocations, which write partial gradients for
- *                  kernels/column_sum.ts to add (see matmul_split_k.ts). The order of additions is fixed.
+ * Math    dw[o, t, c] = sum over the pixels P of y of g[P, o] x[S(P, t), c], where S(P, t) is the pixel of x that P meets at
+ *         tap t: a product whose long k is the pixels (kernels/conv2d.ts).
+ * Shapes  x [B, H, W, C], dOut [B, OH, OW, O] -> y = dw [O, KH, KW, C], with C >= TN, O >= TM, both divisible by 4. With
+ *         splits > 1, y [splits, O, KH, KW, C] holds partial gradients for column_sum.ts to add (matmul_split_k.ts).
+ * Work    Invocations are numbered over (split, tile of o, tap, tile of c), the last fastest. Last tiles are moved inward
+ *         and store only what the one before does not own. The rows of y over all images are divided among the splits.
+ * Memory  A pixel takes TM/4 + TN/4 vec4 loads for TM TN multiply-adds, as both factors have their channels side by side:
+ *         with 16 x 16, 8 loads for 256. Padding costs nothing: at a given tap, the columns of y that meet columns of x
+ *         are an interval, known before the loop over them; rows that meet none are skipped.
+ * Measured conv2d_select.ts.
  * @module
  */
 import { conv2dOutput, type Conv2dShape, conv2dWeightCost } from "./conv2d_shape.ts";

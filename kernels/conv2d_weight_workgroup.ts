@@ -1,14 +1,15 @@
 /**
  * Weight gradient of a convolution by workgroup tiles: the variant for real GPUs.
  *
- * What it changes  dw[o, (t, c)] = sum over pixels P of g[P, o] x[S(P, t), c] is a product whose k is the pixels of y
- *                  (kernels/conv2d_weight_tiled.ts). A workgroup computes TILE channels o x TILE columns (t, c); for every
- *                  DEPTH pixels its invocations copy the blocks of g and x that all of them need to workgroup memory.
- * Work             Both factors have k across memory: 16 neighbours copy 64 channels of one pixel, 256 bytes. An invocation
- *                  copies the same four columns at every turn, so it divides them into tap and channel once; the four
- *                  never straddle two taps, as channels are divisible by 4. Pixels are looked up anew at every turn.
- * Split            There are few tiles and many pixels, so pixels are divided among `splits` workgroups, which write partial
- *                  gradients for kernels/column_sum.ts to add (see matmul_split_k.ts).
+ * Math    dw[o, (t, c)] = sum over the pixels P of y of g[P, o] x[S(P, t), c]: a product whose long k is the pixels.
+ * Shapes  x [B, H, W, C], dOut [B, OH, OW, O] -> y = dw [O, KH, KW, C], both channel counts divisible by 4. With splits > 1,
+ *         y [splits, O, KH, KW, C] holds partial gradients for column_sum.ts to add (matmul_split_k.ts).
+ * Work    A workgroup computes TILE channels o x TILE columns (t, c); for every DEPTH pixels its invocations copy the blocks
+ *         of g and x that all of them need to workgroup memory. An invocation copies the same four columns at every turn,
+ *         so it divides them into tap and channel once; the four never straddle two taps. Pixels are looked up anew.
+ *         There are few tiles and many pixels, so pixels are divided among the splits.
+ * Memory  Both factors have k across memory: 16 neighbours copy 64 channels of one pixel, 256 bytes. A number from memory
+ *         serves TILE multiply-adds.
  * @module
  */
 import { conv2dOutput, type Conv2dShape, conv2dWeightCost } from "./conv2d_shape.ts";

@@ -17,11 +17,14 @@
  *         image; out, dOut [B, R, P, P, C]. No gradient flows to the boxes.
  * Work    forward  One invocation a bin and four channels (or one): S x S samples of 4 pixels each, whose weights are the two
  *                  hats of the row times the two of the column.
- *         backward One invocation a pixel of a level and four channels. It gathers over the R boxes of its image, of each
- *                  over the bins whose weight is not 0, so dF is written once, in one order, without atomic additions;
- *                  boxes that do not touch it are left after 4 comparisons.
- * Memory  Both read whole channels of a pixel side by side. The weights are computed, not stored: for 256 channels each is
- *         computed 64 times, some 10 operations against 64 loads of 16 bytes.
+ *         backward One invocation a pixel of a level and 16 channels (or 8, 4, 1), four vec4 apart, so that neighbours read
+ *                  side by side. It gathers over the R boxes of its image, of each over the bins whose weight is not 0:
+ *                  dF is written once, in one order, without atomic additions. Boxes that do not touch the pixel are left
+ *                  after 4 comparisons.
+ * Memory  Both read the channels of a pixel side by side. Weights are computed, not stored: a few operations for each 16
+ *         bytes.
+ * Measured on lavapipe (processor time), 3 boxes in each of 7 images, 256 channels: forward 14 ms; backward of the level
+ *         of 56 x 56 45 ms, with four channels an invocation 118.
  * @module
  */
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
@@ -180,11 +183,12 @@ fn main(${GROUP_ARGUMENTS}) {
   });
 });
 
-const backward = memoize(({ vectors }: { vectors: boolean }) => {
+const backward = memoize(({ vectors, runs }: { vectors: boolean; runs: number }) => {
   const type = typeOf(vectors);
+  const all = range(runs);
   return defineProgram({
     name: "roi_align.backward",
-    variant: vectors ? "vec4" : "readable",
+    variant: vectors ? `vec4 x ${runs}` : "readable",
     params: {
       count: "u32",
       boxes: "u32",
@@ -232,7 +236,7 @@ fn main(${GROUP_ARGUMENTS}) {
   let column = f32(pixel % params.width);
   let row = f32(pixel / params.width % params.height);
   let image = pixel / params.width / params.height;
-  var sum = V(0.0);
+  ${all.map((k) => `var sum${k} = V(0.0);`).join(" ")}
   for (var r = image * params.boxes; r < (image + 1u) * params.boxes; r++) {
     let roi = rois[r];
     let area = (roi.z - roi.x) * (roi.w - roi.y);
@@ -246,11 +250,15 @@ fn main(${GROUP_ARGUMENTS}) {
       for (var q = 0u; q < params.bins; q++) {
         let b = weight_of(horizontal, q, column);
         if (b == 0.0) { continue; }
-        sum += a * b * dOut[((r * params.bins + p) * params.bins + q) * params.channels + c];
+        let at = ((r * params.bins + p) * params.bins + q) * ${runs}u * params.channels + c;
+        ${
+      all.map((k) => `sum${k} += a * b * dOut[at + ${k}u * params.channels];`).join("\n        ")
+    }
       }
     }
   }
-  dx[own] = sum;
+  let to = pixel * ${runs}u * params.channels + c;
+  ${all.map((k) => `dx[to + ${k}u * params.channels] = sum${k};`).join("\n  ")}
 }`,
   });
 });
@@ -294,11 +302,12 @@ export function roiAlign(shape: RoiAlignShape): Kernel {
 export function roiAlignBackward(shape: RoiAlignShape, level: number): Kernel {
   const { batch, boxes, channels, levels, bins, samples, finestScale } = shape;
   const { height, width, stride } = levels[level];
-  const vectors = channels % 4 === 0, own = vectors ? channels / 4 : channels;
+  const vectors = channels % 4 === 0, runs = [4, 2].find((k) => channels % (4 * k) === 0) ?? 1;
+  const own = vectors ? channels / 4 / runs : channels;
   const size = batch * height * width * channels, count = size / channels * own;
   const thresholds = roiThresholds(levels.length, finestScale), infinite = Number(MAX_F32);
   return {
-    program: backward({ vectors }),
+    program: backward({ vectors, runs }),
     params: {
       count,
       boxes,

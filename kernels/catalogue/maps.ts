@@ -132,6 +132,15 @@ const ROIS: RoiAlignShape[] = [
     samples: 3,
     finestScale: 12,
   },
+  {
+    batch: 1,
+    boxes: 3,
+    channels: 32,
+    levels: levelsOf([7, 10, 4], [4, 5, 8]),
+    bins: 3,
+    samples: 1,
+    finestScale: 16,
+  },
 ];
 /** Corners of boxes, in pixels: most of them begin or end outside; both corners may change places. */
 const corner = (value: number, name: string, i: number) => {
