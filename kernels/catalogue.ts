@@ -11,6 +11,7 @@ import { ATTENTION } from "./catalogue/attention.ts";
 import { CONVOLUTIONS } from "./catalogue/convolutions.ts";
 import { ELEMENTS } from "./catalogue/elements.ts";
 import type { CatalogueEntry } from "./catalogue/entry.ts";
+import { LOSSES } from "./catalogue/losses.ts";
 import { MAPS } from "./catalogue/maps.ts";
 import { PRODUCTS } from "./catalogue/products.ts";
 import { ROUTING } from "./catalogue/routing.ts";
@@ -26,6 +27,7 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   ...PRODUCTS,
   ...CONVOLUTIONS,
   ...MAPS,
+  ...LOSSES,
   ...ATTENTION,
   ...ROUTING,
   ...TRAINING,
