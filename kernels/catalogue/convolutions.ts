@@ -110,7 +110,8 @@ const forwardTiles = tiledCalls([...VECTORS, ...WIDE], TILES)
   .filter(([shape, , tile]) => conv2dTileFits(shape, "forward", tile));
 const inputTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dTileFits(shape, "input_backward", tile));
-const weightTiles = pairs([...VECTORS, ...WIDE], TILES)
+const WEIGHT_TILES: RegisterTile[] = [...TILES, { tm: 8, tn: 4 }, { tm: 16, tn: 4 }];
+const weightTiles = pairs([...VECTORS, ...WIDE], WEIGHT_TILES)
   .filter(([shape, tile]) => conv2dWeightTileFits(shape, tile));
 const WEIGHT_VARIANTS: Conv2dWeightVariant[] = [
   { kind: "readable" },
@@ -238,7 +239,8 @@ const weightGradients = [
     small: [
       ...weightTiles.map(([shape, tile]) => [shape, undefined, tile] as const),
       ...SUMS.map((accumulate) => [VECTORS[0], accumulate, TILES[0]] as const),
-      ...[2, 5].map((splits) => [VECTORS[1], undefined, TILES[1], splits] as const),
+      ...pairs([2, 5], WEIGHT_TILES.filter((tile) => conv2dWeightTileFits(WIDE[0], tile)))
+        .map(([splits, tile]) => [WIDE[0], undefined, tile, splits] as const),
     ],
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 13 - 4, 1, 1], 1, 0), 0, TILES[0]]],
     reference: (inputs, [shape, accumulate, , splits = 1]) =>
