@@ -14,6 +14,7 @@ export interface MatmulTensors {
   readonly a: Tensor;
   readonly b: Tensor;
   readonly bias?: Tensor;
+  readonly residual?: Tensor;
   readonly y: Tensor;
   readonly pre?: Tensor;
 }

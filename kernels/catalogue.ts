@@ -8,8 +8,11 @@
  * @module
  */
 import { ATTENTION } from "./catalogue/attention.ts";
+import { CONVOLUTIONS } from "./catalogue/convolutions.ts";
 import { ELEMENTS } from "./catalogue/elements.ts";
 import type { CatalogueEntry } from "./catalogue/entry.ts";
+import { LOSSES } from "./catalogue/losses.ts";
+import { MAPS } from "./catalogue/maps.ts";
 import { PRODUCTS } from "./catalogue/products.ts";
 import { ROUTING } from "./catalogue/routing.ts";
 import { ROWS } from "./catalogue/rows.ts";
@@ -22,6 +25,9 @@ export const CATALOGUE: readonly CatalogueEntry[] = [
   ...ELEMENTS,
   ...ROWS,
   ...PRODUCTS,
+  ...CONVOLUTIONS,
+  ...MAPS,
+  ...LOSSES,
   ...ATTENTION,
   ...ROUTING,
   ...TRAINING,

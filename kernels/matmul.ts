@@ -1,7 +1,7 @@
 /**
  * Matrix product, the kernel to read first: one invocation computes one element.
  *
- * Math    y[z] = f(A[z] B[z] + bias),  y[i, j] = f(sum over l of A[i, l] B[l, j] + bias[j])
+ * Math    y[z] = f(A[z] B[z] + bias + residual[z]),  y[i, j] = f(sum over l of A[i, l] B[l, j] + bias[j] + residual[i, j])
  *         Either factor may be stored transposed, which gives the three products of a linear layer y = x W^T + b:
  *           forward         y  = x W^T     (b transposed)        with W stored [Out, In]
  *           input gradient  dx = dy W      (neither)             from dx[i] = sum_j dy[j] dy_j/dx_i
@@ -116,7 +116,7 @@ export function matmulReadable(shape: MatmulShape, epilogue: MatmulEpilogue = {}
 export function matmulReference(
   shape: MatmulShape,
   epilogue: MatmulEpilogue,
-  { a, b, bias, y: before }: Values,
+  { a, b, bias, residual, y: before }: Values,
   splits = 1,
 ): { y: Float64Array; pre: Float64Array } {
   const { batch, m, n, k, transposeA, transposeB } = shape;
@@ -133,6 +133,7 @@ export function matmulReference(
     for (let l = first; l < Math.min(k, first + chunk); l++) {
       sum += a[aFirst + l * aStep] * b[bFirst + l * bStep];
     }
+    if (epilogue.residual) sum += residual[at];
     pre[at] = sum;
     y[at] = activationReference(epilogue.activation ?? "none", sum);
     if (epilogue.accumulate) y[at] += before[at];

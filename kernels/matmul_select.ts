@@ -11,9 +11,11 @@ import { ceilDiv, type Kernel } from "./kernel.ts";
 import { matmulReadable } from "./matmul.ts";
 import type { MatmulEpilogue, MatmulShape } from "./matmul_shape.ts";
 import { matmulSplitK, splitsFor } from "./matmul_split_k.ts";
-import { matmulTiled, type RegisterTile, registerTileFits } from "./matmul_tiled.ts";
-import { matmulWorkgroup, type WorkgroupTile } from "./matmul_workgroup.ts";
+import { matmulTiled, registerTileFits } from "./matmul_tiled.ts";
+import { matmulWorkgroup } from "./matmul_workgroup.ts";
+import type { RegisterTile } from "./register_tile.ts";
 import type { Target } from "./target.ts";
+import type { WorkgroupTile } from "./workgroup_tile.ts";
 
 /** How a product will be computed. */
 export type MatmulVariant =

@@ -33,7 +33,9 @@ export interface MatmulShape {
 export interface MatmulEpilogue {
   /** Adds a bias: [n] for all products, or [batch, n]. */
   readonly bias?: "none" | "shared" | "batched";
-  /** Applied after the bias. */
+  /** Adds a tensor of y's shape, as the last layer of a residual block does. */
+  readonly residual?: boolean;
+  /** Applied after bias and residual. */
   readonly activation?: Activation;
   /** Also stores the sum before the activation, in `pre`: its derivative needs it. */
   readonly keepPre?: boolean;
@@ -45,7 +47,9 @@ export interface MatmulEpilogue {
 export interface EpilogueConfig {
   /** Is there a bias? */
   readonly bias: boolean;
-  /** What is applied after it. */
+  /** Is there a residual? */
+  readonly residual: boolean;
+  /** What is applied after both. */
   readonly activation: Activation;
   /** Is the sum before the activation stored too? */
   readonly keepPre: boolean;
@@ -57,19 +61,27 @@ export interface EpilogueConfig {
 export function epilogueConfig(epilogue: MatmulEpilogue): EpilogueConfig {
   return {
     bias: (epilogue.bias ?? "none") !== "none",
+    residual: epilogue.residual ?? false,
     activation: epilogue.activation ?? "none",
     keepPre: epilogue.keepPre ?? false,
     update: epilogue.accumulate !== undefined,
   };
 }
 
-/** Bindings of the results and the bias, for `defineProgram`. */
+/** True when an epilogue needs whole sums, so that k cannot be split. */
+export function needsWholeSums(epilogue: MatmulEpilogue): boolean {
+  const { bias, residual, activation, keepPre } = epilogueConfig(epilogue);
+  return bias || residual || keepPre || activation !== "none";
+}
+
+/** Bindings of the results, the bias and the residual, for `defineProgram`. */
 export function epilogueBindings(
   config: EpilogueConfig,
   type: ElementType,
 ): Record<string, `${Access} ${ElementType}`> {
   return {
     ...(config.bias ? { bias: `read ${type}` as const } : {}),
+    ...(config.residual ? { residual: `read ${type}` as const } : {}),
     y: config.update ? `update ${type}` : `write ${type}`,
     ...(config.keepPre ? { pre: `write ${type}` as const } : {}),
   };
@@ -80,7 +92,7 @@ export function epilogueBindings(
  * needs the parameter `accumulate`.
  */
 export function epilogueFunction(config: EpilogueConfig, type: "f32" | "vec4f"): string {
-  const { bias, activation, keepPre, update } = config;
+  const { bias, residual, activation, keepPre, update } = config;
   return wgsl`
 #if ${activation !== "none"}
 ${activationFunctions(activation, type)}
@@ -89,6 +101,9 @@ fn store(at: u32, bias_at: u32, sum: ${type}) {
   var value = sum;
   #if ${bias}
   value += bias[bias_at];
+  #endif
+  #if ${residual}
+  value += residual[at];
   #endif
   #if ${keepPre}
   pre[at] = value;
@@ -114,15 +129,28 @@ export function matmulCost(
     a: (shape.sharedA ? 1 : batch) * m * k,
     b: (shape.sharedB ? 1 : batch) * k * n,
     bias: epilogue.bias === "batched" ? batch * n : n,
+    residual: batch * m * n,
     y: batch * m * n,
     pre: batch * m * n,
   };
-  const { bias, activation, keepPre } = epilogueConfig(epilogue);
-  const extra = (bias ? 1 : 0) + (activation === "none" ? 0 : 1) + (epilogue.accumulate ?? 0);
+  const { flops, bytes } = epilogueCost(sizes.y, epilogue);
   return {
     sizes,
-    flops: batch * m * n * (2 * k + extra),
-    bytes: 4 * (sizes.a + sizes.b + (bias ? sizes.bias : 0) +
-      sizes.y * (1 + (keepPre ? 1 : 0) + (epilogue.accumulate ?? 0))),
+    flops: 2 * k * sizes.y + flops,
+    bytes: 4 * (sizes.a + sizes.b + (epilogueConfig(epilogue).bias ? sizes.bias : 0)) + bytes,
+  };
+}
+
+/** Operations of an epilogue on `size` sums, and bytes of what it reads and writes, the bias apart. */
+export function epilogueCost(
+  size: number,
+  epilogue: MatmulEpilogue,
+): { flops: number; bytes: number } {
+  const { bias, residual, activation, keepPre } = epilogueConfig(epilogue);
+  const count = (...flags: boolean[]) => flags.filter(Boolean).length;
+  const adds = epilogue.accumulate === 1;
+  return {
+    flops: size * count(bias, residual, activation !== "none", adds),
+    bytes: 4 * size * (1 + count(residual, keepPre, adds)),
   };
 }

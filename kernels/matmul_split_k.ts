@@ -15,7 +15,7 @@
  */
 import { columnSum } from "./column_sum.ts";
 import { ceilDiv, type Kernel } from "./kernel.ts";
-import type { MatmulEpilogue, MatmulShape } from "./matmul_shape.ts";
+import { type MatmulEpilogue, type MatmulShape, needsWholeSums } from "./matmul_shape.ts";
 
 /** The two launches of a split product. */
 export interface SplitProduct {
@@ -44,9 +44,7 @@ export function splitsFor(
   wanted: number,
 ): number {
   const { batch, k } = shape;
-  const finished = (epilogue.bias ?? "none") !== "none" || epilogue.keepPre ||
-    (epilogue.activation ?? "none") !== "none";
-  if (batch > 1 || finished) return 1;
+  if (batch > 1 || needsWholeSums(epilogue)) return 1;
   const splits = Math.min(ceilDiv(wanted, pieces), Math.floor(k / LEAST_CHUNK));
   // Rounding chunks up to multiples of 4 may leave the last ones empty.
   return splits < 2 ? 1 : ceilDiv(k, splitChunk(k, splits));

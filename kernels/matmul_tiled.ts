@@ -11,9 +11,7 @@
  * Memory  matmul.ts loads two numbers for every multiply-add. Here a step along k loads TM + TN numbers and does TM TN
  *         multiply-adds with them: 8 a load for 16 x 16, and loads are what a product is bound by. All sums stay in
  *         registers; there is no workgroup memory and no barrier.
- *         Four steps along k at a time: a factor whose k runs along memory (a as it is, b transposed) gives four steps of
- *         one row in one vec4 load; one whose k runs across memory gives four neighbouring columns of one step. The
- *         loaded blocks are the same, transposed by renaming registers. Where a length is no multiple of 4, loads are
+ *         Four steps along k at a time, in vec4 loads (register_tile.ts). Where a length is no multiple of 4, loads are
  *         scalar and a tail loop takes the last steps singly.
  * @module
  */
@@ -29,16 +27,16 @@ import {
   type MatmulShape,
 } from "./matmul_shape.ts";
 import { splitChunk } from "./matmul_split_k.ts";
+import {
+  load4,
+  type RegisterTile,
+  stridedFactor,
+  tileSteps,
+  tileStores,
+  tileSums,
+} from "./register_tile.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
-
-/** The block of y that one invocation computes. */
-export interface RegisterTile {
-  /** Rows; a multiple of 4 where a is stored transposed. */
-  readonly tm: number;
-  /** Columns, a multiple of 4. */
-  readonly tn: number;
-}
 
 /** Invocations of a workgroup: one vector of a software adapter. */
 const SIZE = 8;
@@ -54,127 +52,19 @@ interface Config extends EpilogueConfig, RegisterTile {
   readonly tail: boolean;
 }
 
-const XYZW = ["x", "y", "z", "w"];
-const range = (n: number) => Array.from({ length: n }, (_, i) => i);
-
-/** How one factor's block is loaded for `steps` steps along k, and what its elements are called afterwards. */
-interface Factor {
-  /** Loads that a group of lines shares: row i, or the block of all columns. */
-  load(line: number): string[];
-  /** WGSL of element (line, step). */
-  element(line: number, step: number): string;
-}
-
-/**
- * @param name `a` or `b`
- * @param along true when k runs along memory: one load gives a line's 4 steps
- * @param vector true when the binding is vec4
- * @param lines rows (of a) or columns (of b) of the tile
- */
-function factor(
-  name: string,
-  along: boolean,
-  vector: boolean,
-  lines: number,
-  steps: number,
-): Factor {
-  const at = (index: string, scalar: string) =>
-    vector ? `${name}[${index}]` : `load4_${name}(${scalar})`;
-  const row = `${name}_row`, first = `${name}_at`;
-  if (along && steps === 1) { // a tail: k is no multiple of 4, so the binding is scalar
-    return {
-      load: (i) => [`let ${name}${i} = ${name}[${first} + ${i}u * ${row} + k];`],
-      element: (i) => `${name}${i}`,
-    };
-  }
-  if (along) {
-    return {
-      load: (i) => {
-        const start = `${first} + ${i}u * ${row}`;
-        return [`let ${name}${i} = ${at(`${start} + k / 4u`, `${start} + k`)};`];
-      },
-      element: (i, s) => `${name}${i}.${XYZW[s]}`,
-    };
-  }
-  return {
-    load: (i) =>
-      i > 0 ? [] : range(steps).flatMap((s) =>
-        range(lines / 4).map((q) => {
-          const start = `${first} + (k + ${s}u) * ${row}`;
-          return `let ${name}${s}_${q} = ${at(`${start} + ${q}u`, `${start} + ${4 * q}u`)};`;
-        })
-      ),
-    element: (i, s) => `${name}${s}_${Math.floor(i / 4)}.${XYZW[i % 4]}`,
-  };
-}
-
-/**
- * The body of the loop along k. The block of b is loaded first, then a's rows one by one, each followed by all that is
- * done with it: few loaded numbers are alive at a time. A sum is assigned once per body, not once per step.
- */
-function body(config: Config, steps: number): string {
+/** Steps along k from where it stands. */
+function steps(config: Config, count: number): string {
   const { tm, tn, transposeA, transposeB } = config;
-  const a = factor("a", !transposeA, config.vectorA, tm, steps);
-  const b = factor("b", transposeB, config.vectorB, tn, steps);
-  const lines = range(tn).flatMap((j) => b.load(j));
-  for (const s of range(steps)) {
-    for (const q of range(tn / 4)) {
-      const columns = range(4).map((c) => b.element(4 * q + c, s)).join(", ");
-      lines.push(`let b_${s}_${q} = vec4f(${columns});`);
-    }
-  }
-  for (const i of range(tm)) {
-    lines.push(...a.load(i));
-    for (const q of range(tn / 4)) {
-      const products = range(steps).map((s) => `${a.element(i, s)} * b_${s}_${q}`);
-      lines.push(`c${i}_${q} = ${[`c${i}_${q}`, ...products].join(" + ")};`);
-    }
-  }
-  return lines.join("\n");
-}
-
-/** Four neighbouring scalars as a vector. */
-function load4(name: string): string {
-  return `fn load4_${name}(at: u32) -> vec4f {
-  return vec4f(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]);
-}`;
-}
-
-/**
- * Stores the tile, but for the rows and columns that the neighbour before it owns. A loop over rows, because the epilogue
- * and every store are long on a software adapter: written out for each row they took most of the compile time.
- */
-function stores({ tm, tn, vectorY }: Config): string {
-  const quads = range(tn / 4);
-  const store = (j: number, value: string) =>
-    `if (column + ${j}u >= column_begin) { ` +
-    `store(at + ${vectorY ? j / 4 : j}u, bias_at + ${vectorY ? j / 4 : j}u, ${value}); }`;
-  return `for (var i = row_begin - row; i < ${tm}u; i++) {
-${quads.map((q) => `var out${q} = c0_${q};`).join(" ")}
-switch i {
-${
-    range(tm).slice(1).map((i) =>
-      `case ${i}u: { ${quads.map((q) => `out${q} = c${i}_${q};`).join(" ")} }`
-    ).join("\n")
-  }
-default: {}
-}
-let at = y_at + i * y_row;
-${
-    quads.flatMap((q) =>
-      vectorY
-        ? [store(4 * q, `out${q}`)]
-        : range(4).map((c) => store(4 * q + c, `out${q}.${XYZW[c]}`))
-    ).join("\n")
-  }
-}`;
+  const a = stridedFactor("a", !transposeA, config.vectorA, tm, count);
+  const b = stridedFactor("b", transposeB, config.vectorB, tn, count);
+  return tileSteps({ tm, tn }, a, b, count);
 }
 
 const program = memoize((config: Config) => {
   const { tm, tn, transposeA, transposeB, vectorA, vectorB, vectorY, tail } = config;
   const element = (vector: boolean) => vector ? "vec4<f32>" as const : "f32" as const;
   // One step at a time is enough where no load gives more.
-  const steps = transposeA && !transposeB ? 1 : 4;
+  const count = transposeA && !transposeB ? 1 : 4;
   const per = (vector: boolean) => vector ? " / 4u" : "";
   return defineProgram({
     name: "matmul",
@@ -229,24 +119,20 @@ fn main(${GROUP_ARGUMENTS}) {
   let b_row = params.n${per(vectorB)};
   let b_at = (z * params.b_stride + column)${per(vectorB)};
   #endif
-  ${
-      range(tm).map((i) => range(tn / 4).map((q) => `var c${i}_${q} = vec4f();`).join(" ")).join(
-        "\n  ",
-      )
-    }
+  ${tileSums(config)}
   var k = k_begin;
-  for (; k + ${steps}u <= k_end; k += ${steps}u) {
-${body(config, steps)}
+  for (; k + ${count}u <= k_end; k += ${count}u) {
+${steps(config, count)}
   }
   #if ${tail}
   for (; k < k_end; k++) {
-${tail ? body(config, 1) : ""}
+${tail ? steps(config, 1) : ""}
   }
   #endif
   let y_row = params.n${per(vectorY)};
   let y_at = (part * params.m * params.n + row * params.n + column)${per(vectorY)};
   let bias_at = (z * params.bias_stride + column)${per(vectorY)};
-${stores(config)}
+${tileStores(config, vectorY, "y_at + i * y_row")}
 }`,
   });
 });

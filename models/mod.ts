@@ -63,3 +63,12 @@ export {
   type LayerDecayOptions,
   type ParameterSettings,
 } from "./layer_decay.ts";
+export {
+  type ClueTargets,
+  GAZE_CLUES,
+  type GazeClue,
+  type GazeLossWeights,
+  gazeStageLosses,
+  type GazeStageOptions,
+  type StagePredictions,
+} from "./gaze_losses.ts";

@@ -8,6 +8,7 @@ export type { WeightInit } from "./init.ts";
 export { Attention, type AttentionConfig } from "./attention.ts";
 export { DropPath } from "./drop_path.ts";
 export { Dropout } from "./dropout.ts";
+export { DynamicConv, type DynamicConvConfig } from "./dynamic_conv.ts";
 export { ExpertLinear, Experts, type ExpertsConfig, OffsetScale } from "./experts.ts";
 export { LayerNorm } from "./layer_norm.ts";
 export { Linear, type LinearConfig } from "./linear.ts";

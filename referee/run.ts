@@ -7,12 +7,16 @@ import { GoldenCase, NotUnderstoodError, type Results } from "./case.ts";
 import { compareCase, type Verdict } from "./compare.ts";
 import { type CaseEntry, type Manifest, parseManifest } from "./manifest.ts";
 import { activationCase } from "./cases/activations.ts";
+import { boxesCase } from "./cases/boxes.ts";
+import { dynamicConvCase } from "./cases/dynamic_conv.ts";
 import { fullSizeCase } from "./cases/full_size.ts";
 import { gazeMetricsCase } from "./cases/gaze_metrics.ts";
+import { gazeLossCase } from "./cases/gaze_losses.ts";
 import { expertsCase, softMoeCase, spheroMoeCase } from "./cases/layers.ts";
 import { labelSmoothCase } from "./cases/losses.ts";
 import { modelCase } from "./cases/models.ts";
 import { recyclingCase } from "./cases/recycling.ts";
+import { roiAlignCase } from "./cases/roi_align.ts";
 import { routingCase } from "./cases/routing.ts";
 import { trainingCase } from "./cases/training.ts";
 
@@ -32,6 +36,10 @@ const RUNNERS: ReadonlyMap<string, CaseRunner> = new Map<string, CaseRunner>([
   ["moe_09", trainingCase],
   ["moe_10", recyclingCase],
   ["moe_15", labelSmoothCase],
+  ["mc_11", roiAlignCase],
+  ["mc_12", dynamicConvCase],
+  ["mc_15", gazeLossCase],
+  ["mc_16", boxesCase],
   ["mc_20", gazeMetricsCase],
 ]);
 

@@ -104,7 +104,8 @@ function biasedProductBackward(
 ): Record<string, Tensor | undefined> {
   const { saved: { x, weight }, needs, target } = context;
   const { batch, m, n, k } = shape;
-  const { g, dBias } = epilogueBackward(shape, biasShape, activation, context);
+  const sums = { batch, rows: batch * m, columns: n, biasShape };
+  const { g, dBias } = epilogueBackward(sums, activation, context);
   const dx: MatmulShape = { batch, m, n: k, k: n };
   const dWeight: MatmulShape = { batch, m: n, n: k, k: m, transposeA: true };
   return {
@@ -116,35 +117,48 @@ function biasedProductBackward(
   };
 }
 
-/** The gradient before the activation, and the bias's unless it went straight to its place. */
-function epilogueBackward(
-  { batch, m, n }: MatmulShape,
-  biasShape: readonly number[],
+/** What `epilogueBackward` works on: rows of sums, a bias row for all of them or for each of `batch` equal parts. */
+export interface EpilogueSums {
+  /** How many bias rows there are. */
+  readonly batch: number;
+  /** Rows in all. */
+  readonly rows: number;
+  /** Length of a row. */
+  readonly columns: number;
+  /** The bias's shape. */
+  readonly biasShape: readonly number[];
+}
+
+/**
+ * The gradient of y = f(pre) by pre, and the bias's unless it went straight to its place. Shared by the maps that end in
+ * bias and activation. Saved as `pre` is what f' is computed from: y for ReLU.
+ */
+export function epilogueBackward(
+  { batch, rows, columns, biasShape }: EpilogueSums,
   activation: Activation,
-  { saved: { pre }, dOut, needs, target }: BackwardContext<Saved>,
+  { saved: { pre }, dOut, needs, target }: BackwardContext<{ pre: Tensor | undefined }>,
 ): { g: Tensor; dBias: Tensor | undefined } {
   const { device } = dOut;
-  const rows = batch * m;
   const into = needs("bias") ? target("bias") : undefined;
   if (dOut.size === 0 || (activation === "none" && batch === 1)) {
     const dBias = needs("bias") ? sumColumns(dOut, biasShape, into) : undefined;
     return { g: dOut, dBias };
   }
   // Of experts, a strip is the rows of one, and its sums are the gradient; else strips are partial sums.
-  const strip = batch > 1 ? m : columnSumStrip(rows, n, device.target);
+  const strip = batch > 1 ? rows / batch : columnSumStrip(rows, columns, device.target);
   const whole = batch > 1 || strip === rows;
   const accumulate = whole ? into?.accumulate ?? 0 : 0;
   const sums = whole && into ? into.tensor : device.empty(
-    whole && needs("bias") ? biasShape : [Math.ceil(rows / strip), n],
+    whole && needs("bias") ? biasShape : [Math.ceil(rows / strip), columns],
     "f32",
     "bias gradient",
   );
   let g = dOut;
   if (activation === "none") {
-    if (needs("bias")) run(columnSum(rows, n, { strip, accumulate }), { x: dOut, y: sums });
+    if (needs("bias")) run(columnSum(rows, columns, { strip, accumulate }), { x: dOut, y: sums });
   } else {
     g = device.empty(dOut.shape, "f32", `gradient before ${activation}`);
-    run(biasActivationBackward({ rows, cols: n, activation, strip, accumulate }), {
+    run(biasActivationBackward({ rows, cols: columns, activation, strip, accumulate }), {
       pre: pre!,
       dOut,
       dPre: g,

@@ -29,6 +29,23 @@ export { crossEntropy, type CrossEntropyOptions } from "./cross_entropy.ts";
 export { patchify } from "./patchify.ts";
 export { matmul, type MatmulOptions } from "./matmul.ts";
 export { linear, type LinearOptions } from "./linear.ts";
+export { foldBatchNorm, type FrozenBatchNorm } from "./batch_norm_fold.ts";
+export { conv2d, type Conv2dOptions } from "./conv2d.ts";
+export { maxPool2d, type MaxPool2dOptions } from "./max_pool.ts";
+export { upsampleAdd } from "./upsample_add.ts";
+export { roiAlign, type RoiAlignOptions } from "./roi_align.ts";
+export { cxcywhToXyxy, decodeBoxes, type DecodeBoxesOptions, xyxyToCxcywh } from "./boxes.ts";
+export {
+  angleLoss,
+  type AngleLossOptions,
+  focalLoss,
+  type FocalLossOptions,
+  giouLoss,
+  type GiouLossOptions,
+  l1Loss,
+  type RowLossOptions,
+  temporalLoss,
+} from "./row_losses.ts";
 export { groupedLinear } from "./grouped_linear.ts";
 export { cosineScores, type CosineScoresOptions, sphereQueries } from "./cosine_routing.ts";
 export {

@@ -8,8 +8,10 @@ import { groupedMatmul } from "../grouped_matmul.ts";
 import { matmulReadable } from "../matmul.ts";
 import { matmulLaunch, matmulPlan, type MatmulVariant } from "../matmul_select.ts";
 import type { MatmulEpilogue, MatmulShape } from "../matmul_shape.ts";
-import { matmulTiled, type RegisterTile } from "../matmul_tiled.ts";
-import { matmulWorkgroup, type WorkgroupTile } from "../matmul_workgroup.ts";
+import { matmulTiled } from "../matmul_tiled.ts";
+import { matmulWorkgroup } from "../matmul_workgroup.ts";
+import type { RegisterTile } from "../register_tile.ts";
+import type { WorkgroupTile } from "../workgroup_tile.ts";
 import { BOTH, type CatalogueEntry, each, entry, pairs, TARGETS } from "./entry.ts";
 
 const EPILOGUES: MatmulEpilogue[] = [
@@ -17,6 +19,7 @@ const EPILOGUES: MatmulEpilogue[] = [
   { bias: "shared", activation: "gelu", keepPre: true },
   { bias: "batched", activation: "silu" },
   { bias: "shared", activation: "relu" },
+  { bias: "shared", residual: true, activation: "relu" },
   { accumulate: 0 },
   { accumulate: 1 },
 ];

@@ -20,22 +20,19 @@ function inputsOf(shape: MatmulShape, epilogue: MatmulEpilogue) {
     b: testValues((shape.sharedB ? 1 : batch) * k * n, 2),
     bias: testValues(epilogue.bias === "batched" ? batch * n : n, 3),
     y: testValues(batch * m * n, 4),
+    residual: testValues(batch * m * n, 5),
   };
 }
 
 /** Runs a kernel on seeded inputs and compares every result with the plain loop. */
 async function check(device: Device, kernel: Kernel, shape: MatmulShape, epilogue: MatmulEpilogue) {
   const inputs = inputsOf(shape, epilogue);
-  const { y: before, bias, ...factors } = inputs;
+  const { y: before, bias, residual, ...factors } = inputs;
   const hasBias = (epilogue.bias ?? "none") !== "none";
-  const want = matmulReference(shape, epilogue, {
-    ...factors,
-    y: before,
-    ...(hasBias && { bias }),
-  });
+  const read = { ...factors, ...(hasBias && { bias }), ...(epilogue.residual && { residual }) };
+  const want = matmulReference(shape, epilogue, { ...read, y: before });
   const got = await runKernel(device, kernel, {
-    ...factors,
-    ...(hasBias && { bias }),
+    ...read,
     ...(epilogue.accumulate && { y: before }),
   });
   const name = `${kernel.program.variant} ${JSON.stringify(shape)} ${JSON.stringify(epilogue)}`;
@@ -86,11 +83,12 @@ gpuTest("matmul: every variant serves shared factors", async (device) => {
   }
 });
 
-gpuTest("matmul: every variant finishes with bias, activation and accumulation", async (device) => {
+gpuTest("matmul: every variant finishes with bias, residual, activation, sum", async (device) => {
   const epilogues: MatmulEpilogue[] = [
     { bias: "shared", activation: "gelu", keepPre: true },
     { bias: "batched", activation: "silu" },
     { bias: "batched", activation: "relu", keepPre: true },
+    { bias: "shared", residual: true, activation: "relu" },
     { accumulate: 0 },
     { accumulate: 1, bias: "shared" },
   ];
@@ -169,6 +167,7 @@ test("matmulVariant() gives each regime its kernel, on software and on GPUs", ()
   assertEquals(kind({ ...token, transposeB: false }, DEFAULT_TARGET), "1x4/1");
   // an epilogue needs finished sums, so k stays whole
   assertEquals(kind({ ...gradient, m: 32 }, SOFTWARE, { bias: "shared" }), "8x8/1");
+  assertEquals(kind({ ...gradient, m: 32 }, SOFTWARE, { residual: true }), "8x8/1");
 });
 
 test("matmulVariant() chooses something that fits for every small shape", () => {

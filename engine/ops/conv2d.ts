@@ -1,0 +1,131 @@
+/**
+ * Convolution with bias, residual and activation in one kernel; maths in kernels/conv2d.ts.
+ *
+ * y = f(pre), pre = x * w + b + r. With g = dLoss/dpre = dy f'(pre):
+ *   dx = the input gradient of g and w,  dw = the weight gradient of g and x,  db = sum of g over pixels,  dr = g.
+ * @module
+ */
+import type { Activation } from "../../kernels/activations.ts";
+import type { Conv2dShape } from "../../kernels/conv2d_shape.ts";
+import { gradEnabled, record } from "../autograd.ts";
+import {
+  conv2dInputGradient,
+  conv2dOutputShape,
+  conv2dWeightGradient,
+  runConv2d,
+} from "../conv2d.ts";
+import { ShapeError } from "../errors.ts";
+import { expectDType, expectShape, sizeOf, type Tensor } from "../tensor.ts";
+import { epilogueBackward } from "./linear.ts";
+import { padChannels } from "./pad_channels.ts";
+
+/** Options of `conv2d`. */
+export interface Conv2dOptions {
+  /** Pixels from one position of the kernel to the next, along both axes; default 1. */
+  stride?: number;
+  /** Rows and columns of zeros around the image, on each side; default 0. */
+  padding?: number;
+  /** Added before the activation; of the result's shape. */
+  residual?: Tensor;
+  /** Applied to the result, in the same kernel; default none. */
+  activation?: Activation;
+}
+
+/**
+ * Convolution of maps that have their channels last: x [B, H, W, C] -> [B, OH, OW, O] with
+ * OH = floor((H + 2 padding - KH) / stride) + 1, OW likewise.
+ *
+ * Fast kernels load four channels at a time. Where C is no multiple of 4 (an image's 3), x and weight are copied with
+ * zeros appended; where O is none, the readable kernel computes it.
+ * @param weight [O, KH, KW, C]; PyTorch's [O, C, KH, KW] with its axes permuted
+ * @param bias [O]
+ * @throws {ShapeError} when shapes do not fit, or the kernel is larger than the padded image
+ */
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  options: Conv2dOptions = {},
+): Tensor {
+  const { stride = 1, padding = 0, residual, activation = "none" } = options;
+  expectDType("conv2d: x", x, "f32");
+  expectDType("conv2d: weight", weight, "f32");
+  const [batch, height, width, channels] = expectShape("conv2d: x", x, ["B", "H", "W", "C"]);
+  const kernel = expectShape("conv2d: weight", weight, ["O", "KH", "KW", channels]);
+  const [outChannels, kernelHeight, kernelWidth] = kernel;
+  if (sizeOf(kernel) === 0) {
+    throw new ShapeError(`conv2d: weight has shape [${kernel.join(", ")}], needs sizes above 0`);
+  }
+  if (!Number.isInteger(stride) || stride < 1 || !Number.isInteger(padding) || padding < 0) {
+    throw new ShapeError(
+      `conv2d(): stride is ${stride} and padding ${padding}; they must be integers, of 1 and 0 or more`,
+    );
+  }
+  if (channels % 4 !== 0 && outChannels % 4 === 0) {
+    const multiple = 4 * Math.ceil(channels / 4);
+    return conv2d(padChannels(x, multiple), padChannels(weight, multiple), bias, options);
+  }
+  const shape: Conv2dShape = {
+    batch,
+    height,
+    width,
+    channels,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padding,
+  };
+  const outShape = conv2dOutputShape(shape);
+  if (outShape[1] < 1 || outShape[2] < 1) {
+    throw new ShapeError(
+      `conv2d(): a kernel of ${kernelHeight} x ${kernelWidth} does not fit into images of ` +
+        `${height} x ${width} pixels with padding ${padding}`,
+    );
+  }
+  if (bias !== undefined) {
+    expectDType("conv2d: bias", bias, "f32");
+    expectShape("conv2d: bias", bias, [outChannels]);
+  }
+  if (residual !== undefined) {
+    expectDType("conv2d: residual", residual, "f32");
+    expectShape("conv2d: residual", residual, outShape);
+  }
+  const inputs = { x, weight, bias, residual };
+  const { device } = x;
+  const y = device.empty(outShape, "f32", "conv2d");
+  const wanted = gradEnabled() && Object.values(inputs).some((input) => input?.requiresGrad);
+  const keepPre = wanted && (activation === "gelu" || activation === "silu");
+  const pre = keepPre ? device.empty(outShape, "f32", `conv2d before ${activation}`) : undefined;
+  runConv2d(shape, {
+    activation,
+    keepPre,
+    bias: bias === undefined ? "none" : "shared",
+    residual: residual !== undefined,
+  }, { x, weight, y, ...(bias && { bias }), ...(residual && { residual }), ...(pre && { pre }) });
+  record("conv2d", {
+    inputs,
+    outputs: [y],
+    // x serves the weight's gradient alone: a frozen layer does not keep it
+    saved: {
+      x: weight.requiresGrad ? x : undefined,
+      weight,
+      pre: activation === "relu" ? y : pre,
+    },
+    backward: (context) => {
+      const { saved, needs, target } = context;
+      const rows = sizeOf(outShape.slice(0, 3));
+      const sums = { batch: 1, rows, columns: outChannels, biasShape: [outChannels] };
+      const { g, dBias } = epilogueBackward(sums, activation, context);
+      return {
+        x: needs("x") ? conv2dInputGradient(shape, g, saved.weight) : undefined,
+        weight: needs("weight")
+          ? conv2dWeightGradient(shape, { x: saved.x!, dOut: g }, target("weight"))
+          : undefined,
+        bias: dBias,
+        residual: needs("residual") ? g : undefined,
+      };
+    },
+  });
+  return y;
+}

@@ -1,0 +1,178 @@
+/**
+ * The catalogue's calls of what maps go through besides convolutions.
+ * @module
+ */
+import {
+  maxPool,
+  maxPoolBackward,
+  maxPoolBackwardReference,
+  maxPoolOutput,
+  maxPoolReference,
+  type MaxPoolShape,
+} from "../max_pool.ts";
+import {
+  roiAlign,
+  roiAlignBackward,
+  roiAlignBackwardReference,
+  roiAlignReference,
+  type RoiAlignShape,
+} from "../roi_align.ts";
+import {
+  upsampleAdd,
+  upsampleAddBackward,
+  upsampleAddBackwardReference,
+  upsampleAddReference,
+  type UpsampleAddShape,
+} from "../upsample_add.ts";
+import { array, type CatalogueEntry, coarse, each, entry } from "./entry.ts";
+
+const pool = (
+  [batch, height, width, channels]: readonly number[],
+  [kernel, stride, padding]: readonly number[],
+): MaxPoolShape => ({ batch, height, width, channels, kernel, stride, padding });
+const POOLS = [
+  pool([2, 7, 9, 3], [3, 2, 1]),
+  pool([2, 8, 6, 12], [3, 2, 1]),
+  pool([1, 9, 10, 8], [2, 2, 0]),
+  pool([1, 11, 7, 5], [4, 1, 2]),
+  pool([1, 8, 13, 4], [2, 5, 1]),
+];
+const HUGE_POOL = pool([2 ** 5, 2 ** 9, 2 ** 9 - 1, 3], [3, 1, 1]);
+
+const pools = [
+  entry("max_pool", maxPool, {
+    small: each(POOLS),
+    huge: [[HUGE_POOL]],
+    reference: ({ x }, [shape]) => maxPoolReference(shape, x),
+  }),
+  entry("max_pool", maxPoolBackward, {
+    small: each(POOLS),
+    huge: [[HUGE_POOL]],
+    // few values, so that many pixels of a window equal its maximum and others do not
+    input: (value, name) => name === "dOut" ? value : coarse(value),
+    reference: ({ x, y, dOut }, [shape]) => ({ dx: equalTo(shape, x, y, dOut) }),
+  }),
+];
+
+/** dx where y need not be the maximum: the first pixel of the window that equals it, if one does. */
+function equalTo(
+  shape: MaxPoolShape,
+  x: ArrayLike<number>,
+  y: ArrayLike<number>,
+  dOut: ArrayLike<number>,
+): Float64Array {
+  const { channels } = shape, { outHeight, outWidth } = maxPoolOutput(shape);
+  const dx = new Float64Array(x.length), perImage = outHeight * outWidth * channels;
+  for (let at = 0; at < y.length; at++) {
+    const image = Math.floor(at / perImage), single = { ...shape, batch: 1 };
+    const size = x.length / shape.batch;
+    const equal = array(size, (i) => x[image * size + i] === y[at] ? 1 : 0);
+    if (maxPoolReference(single, equal).y[at % perImage] === 0) continue;
+    const one = array(perImage, (i) => i === at % perImage ? dOut[at] : 0);
+    maxPoolBackwardReference(single, equal, one).dx.forEach((d, i) => dx[image * size + i] += d);
+  }
+  return dx;
+}
+
+const UPSAMPLES: UpsampleAddShape[] = [
+  { batch: 2, height: 7, width: 6, coarseHeight: 4, coarseWidth: 3, channels: 3 },
+  { batch: 2, height: 9, width: 14, coarseHeight: 5, coarseWidth: 7, channels: 8 },
+  { batch: 1, height: 5, width: 11, coarseHeight: 5, coarseWidth: 3, channels: 4 },
+  { batch: 1, height: 3, width: 4, coarseHeight: 7, coarseWidth: 9, channels: 2 },
+];
+const HUGE_UPSAMPLE = {
+  batch: 2 ** 5,
+  height: 2 ** 9,
+  width: 2 ** 9 - 1,
+  coarseHeight: 2 ** 9 - 1,
+  coarseWidth: 2 ** 9 - 1,
+  channels: 3,
+};
+
+const upsamples = [
+  entry("upsample_add", upsampleAdd, {
+    small: each(UPSAMPLES),
+    huge: [[HUGE_UPSAMPLE]],
+    reference: ({ coarse, fine }, [shape]) => upsampleAddReference(shape, coarse, fine),
+  }),
+  entry("upsample_add", upsampleAddBackward, {
+    small: each(UPSAMPLES),
+    huge: [[HUGE_UPSAMPLE]],
+    reference: ({ dOut }, [shape]) => upsampleAddBackwardReference(shape, dOut),
+  }),
+];
+
+const levelsOf = (...sizes: [height: number, width: number, stride: number][]) =>
+  sizes.map(([height, width, stride]) => ({ height, width, stride }));
+const ROIS: RoiAlignShape[] = [
+  {
+    batch: 2,
+    boxes: 5,
+    channels: 3,
+    levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]),
+    bins: 3,
+    samples: 2,
+    finestScale: 12,
+  },
+  {
+    batch: 1,
+    boxes: 7,
+    channels: 8,
+    levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
+    bins: 7,
+    samples: 2,
+    finestScale: 8,
+  },
+  {
+    batch: 3,
+    boxes: 2,
+    channels: 4,
+    levels: levelsOf([9, 9, 4]),
+    bins: 2,
+    samples: 3,
+    finestScale: 12,
+  },
+  {
+    batch: 1,
+    boxes: 3,
+    channels: 32,
+    levels: levelsOf([7, 10, 4], [4, 5, 8]),
+    bins: 3,
+    samples: 1,
+    finestScale: 16,
+  },
+];
+/** Corners of boxes, in pixels: most of them begin or end outside; both corners may change places. */
+const corner = (value: number, name: string, i: number) => {
+  if (name !== "rois") return value;
+  return i % 4 < 2 ? 16 * value + 4 : 24 * value + 32;
+};
+const levelsWith = ROIS.flatMap((shape) => shape.levels.map((_, level) => [shape, level] as const));
+const HUGE_ROIS: RoiAlignShape = {
+  ...ROIS[2],
+  batch: 2 ** 10,
+  channels: 2 ** 7 - 1,
+  levels: levelsOf([2 ** 4, 2 ** 4, 4]),
+  bins: 8,
+  boxes: 4,
+};
+
+const rois = [
+  entry("roi_align", roiAlign, {
+    small: each(ROIS),
+    huge: [[HUGE_ROIS]],
+    input: corner,
+    reference: (inputs, [shape]) =>
+      roiAlignReference(shape, inputs.rois, shape.levels.map((_, l) => inputs[`x${l}`])),
+  }),
+  entry("roi_align", roiAlignBackward, {
+    small: levelsWith,
+    huge: [[HUGE_ROIS, 0]],
+    input: corner,
+    reference: ({ rois, dOut }, [shape, level]) =>
+      roiAlignBackwardReference(shape, level, rois, dOut),
+  }),
+];
+
+/** Pooling, pyramids, and what boxes read from them. */
+export const MAPS: readonly CatalogueEntry[] = [...pools, ...upsamples, ...rois];
