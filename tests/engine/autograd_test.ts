@@ -134,7 +134,11 @@ gpuTest("inputs get gradients when asked", async (device) => {
 gpuTest("backward() says what is wrong", async (device) => {
   const x = leaf(device, 1, 2);
   device.tidy(() => {
-    assertThrows(() => mul(x, 2).backward(), ShapeError, "has 2 elements; pass the gradient");
+    assertThrows(
+      () => mul(x, 2).backward(),
+      ShapeError,
+      "has 2 elements; take its sum() or mean(), or pass the gradient",
+    );
     assertThrows(() => mul(x, 2).backward(device.zeros([3])), ShapeError, "[3], needs [2]");
     assertThrows(() => device.tensor([1]).backward(), ScopeError, "requiresGrad");
     assertThrows(() => noGrad(() => sum(x)).backward(), ScopeError, "requiresGrad");
