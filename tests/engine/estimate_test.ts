@@ -64,4 +64,4 @@ gpuTest("memory that a step leaves behind counts from its beginning", async (dev
   await device.sync();
   assertEquals(estimate.peakBytes, device.memory.peakBytes);
   assertEquals(estimate.liveBytes, device.memory.liveBytes);
-});
+}, { device: {} });
