@@ -29,6 +29,7 @@ gpuTest("estimate() in mid-training leaves no trace in it", async (device) => {
     };
     losses.push(await train({ ...run, device, batches: run.batches(0), onProgress }));
     run.optimizer.dispose();
+    run.net.dispose();
   }
   assertEquals(losses[1], losses[0]);
 });

@@ -129,6 +129,7 @@ gpuTest(
       // Each goes on in its own file.
       for (const step of found) assertEquals(await trainInFile(device, files[step]), losses);
     }),
+  { timeout: 300 }, // fifty processes
 );
 
 gpuTest(
