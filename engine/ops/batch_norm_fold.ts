@@ -29,7 +29,10 @@ export interface FrozenBatchNorm {
 
 /**
  * Folds a batch norm with fixed statistics into the weight of the convolution (without bias) before it:
- * norm(conv2d(x, weight)) = conv2d(x, folded.weight, folded.bias). Gradients reach the weight, gamma and beta.
+ * norm(conv2d(x, weight)) = conv2d(x, folded.weight, folded.bias).
+ *
+ * Gradient: with r = 1 / sqrt(var + eps): dweight = gamma r dfolded.weight for each output channel, dgamma = r (the
+ * channel's sum of weight dfolded.weight - mean dfolded.bias), dbeta = dfolded.bias; none for mean and var.
  * @param weight [O, ...]
  * @throws {ShapeError} when the norm is not one of O channels
  */

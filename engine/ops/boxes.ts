@@ -26,6 +26,10 @@ export interface DecodeBoxesOptions {
 
 /**
  * Moves and stretches boxes by regressed deltas (mmdet's `delta2bbox`), differentiable in both.
+ *
+ * Gradient: per axis, with a box of centre c and size s, s' the new size, d and e its scaled deltas, stds (a, b) and g the
+ * gradient by the result's corners (0 where one was clamped), gc = g1 + g2, gs = (g2 - g1) / 2: ddeltas = (gc s a, gs s' b),
+ * the second 0 where e was clamped; dboxes = gc / 2 -+ (gc d + gs s' / s) for the two corners.
  * @param boxes [..., 4] as x1, y1, x2, y2
  * @param deltas of the same shape, as dx, dy, dw, dh: centres move by dx and dy of a box's own size, sides change by the
  *   factors exp(dw) and exp(dh)
@@ -64,12 +68,20 @@ export function decodeBoxes(
   return y;
 }
 
-/** Boxes [..., 4] given by centre and size as two corners: cx, cy, w, h -> x1, y1, x2, y2. */
+/**
+ * Boxes [..., 4] given by centre and size as two corners: cx, cy, w, h -> x1, y1, x2, y2.
+ *
+ * Gradient: dboxes = (dx1 + dx2, dy1 + dy2, (dx2 - dx1) / 2, (dy2 - dy1) / 2).
+ */
 export function cxcywhToXyxy(boxes: Tensor): Tensor {
   return converted("cxcywhToXyxy", boxes, "xyxy");
 }
 
-/** Boxes [..., 4] given by two corners as centre and size: x1, y1, x2, y2 -> cx, cy, w, h. */
+/**
+ * Boxes [..., 4] given by two corners as centre and size: x1, y1, x2, y2 -> cx, cy, w, h.
+ *
+ * Gradient: dboxes = (dcx / 2 - dw, dcy / 2 - dh, dcx / 2 + dw, dcy / 2 + dh).
+ */
 export function xyxyToCxcywh(boxes: Tensor): Tensor {
   return converted("xyxyToCxcywh", boxes, "cxcywh");
 }

@@ -37,6 +37,9 @@ export interface Conv2dOptions {
  *
  * Fast kernels load four channels at a time. Where C is no multiple of 4 (an image's 3), x and weight are copied with
  * zeros appended; where O is none, the readable kernel computes it.
+ *
+ * Gradient: with g = dy f'(before the activation), p a pixel of the result and t a tap of the kernel that meets pixel q of x:
+ * dx[q] = the sum over such p and t of g[p] weight[t], dweight[t] = the sum over p of g[p] x[q]^T, dbias = the sum of g.
  * @param weight [O, KH, KW, C]; PyTorch's [O, C, KH, KW] with its axes permuted
  * @param bias [O]
  * @throws {ShapeError} when shapes do not fit, or the kernel is larger than the padded image

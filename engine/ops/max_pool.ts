@@ -26,6 +26,8 @@ export interface MaxPool2dOptions {
 /**
  * The maximum of each window, of each channel: x [B, H, W, C] -> [B, OH, OW, C] with
  * OH = floor((H + 2 padding - kernel) / stride) + 1, OW likewise. Of equal maxima the first gets the gradient.
+ *
+ * Gradient: dx = the sum of dy over the windows of which x is the first maximum.
  * @throws {ShapeError} when a window does not fit, or could lie outside
  */
 export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {

@@ -27,6 +27,9 @@ export interface RoiAlignOptions {
 
 /**
  * What a feature pyramid holds within boxes, each read from the level that suits its size.
+ *
+ * Gradient: with A and B the hat weights of a box's sampling rows and columns, whose mean bin is y = A map B^T:
+ * dmaps = the sum over the boxes of A^T dy B, on the level each box is read from; none for boxes.
  * @param maps [B, H, W, C] each, finest first; 1 to 5
  * @param boxes [B, R, 4]: R boxes for each image as x1, y1, x2, y2 in pixels of the image; no gradient flows to them
  * @returns [B, R, outputSize, outputSize, C]

@@ -50,6 +50,9 @@ export interface FocalLossOptions extends RowLossOptions {
 
 /**
  * Sigmoid focal loss of logits.
+ *
+ * Gradient: with p = sigmoid(logits) and w = dy weight / avgFactor: dlogits = w alpha (1 - p)^gamma (gamma p log p + p - 1)
+ * where the target is 1, w (1 - alpha) p^gamma (p - gamma (1 - p) log(1 - p)) where it is 0; none for targets.
  * @param logits [N, C]
  * @param targets [N], i32 or u32: the class that is there, or C for none; or [N, C], f32: 1 for what is there, else 0
  * @param options weight is [N] or [N, C]; the default avgFactor is N C
@@ -83,6 +86,8 @@ export function focalLoss(
 
 /**
  * |prediction - target|, summed over all numbers.
+ *
+ * Gradient: dpred = dy weight sign(pred - target) / avgFactor; none for target.
  * @param options weight has the shape of both, or the first of its axes; the default avgFactor is the number of numbers
  * @returns a scalar
  * @throws {ShapeError} when shapes differ or there is no number
@@ -106,6 +111,10 @@ export interface GiouLossOptions extends RowLossOptions {
 
 /**
  * 1 - generalised intersection over union of boxes with their targets: 0 for equal boxes, up to 2 for distant ones.
+ *
+ * Gradient: with intersection I, union U and enclosing area C of a pair: dpred = -dy weight / avgFactor times
+ * (dI U - I dU) / U^2 + (dU C - U dC) / C^2 by its corners, where a corner counts for I and C where it bounds them;
+ * none for target.
  * @param pred [N, 4] as x1, y1, x2, y2, like target
  * @param options weight is [N]; the default avgFactor is N
  * @returns a scalar
@@ -132,6 +141,9 @@ export interface AngleLossOptions extends RowLossOptions {
 /**
  * The angle between predicted and true directions, in radians (MCGaze's `GazeArccosLoss`). Neither needs length 1; a
  * prediction of length 0 counts as a right angle and gets no gradient.
+ *
+ * Gradient: with u and t the unit vectors, c = <u, t> and n = |pred|: dpred = -dy weight (t - c u) / (n sqrt(1 - c^2)) /
+ * avgFactor, 0 where c is clamped; none for target.
  * @param pred [N, 3], like target, whose rows must not be 0
  * @param options weight is [N]; the default avgFactor is N. Unlike a mean over nothing, a sum of weights of 0 gives 0
  * @returns a scalar
@@ -156,6 +168,9 @@ export function angleLoss(pred: Tensor, target: Tensor, options: AngleLossOption
 /**
  * How unsteadily directions change over the frames of clips: the mean of the L1 norm of their second differences
  * (MCGaze's `GazeTempLoss`).
+ *
+ * Gradient: with s[t] the signs of 2 pred[t] - pred[t - 1] - pred[t + 1], where frames beyond an end are mirrored at it:
+ * dpred[t] = dy lossWeight (2 s[t] - m s[t - 1] - n s[t + 1]) / their number, m and n 2 next to an end, else 1.
  * @param pred [B, T, 3], T >= 2
  * @param lossWeight a factor; default 1
  * @returns a scalar

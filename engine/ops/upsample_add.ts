@@ -15,6 +15,8 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
 /**
  * fine + coarse, where coarse is stretched to fine's rows and columns by repeating its nearest pixel:
  * fine [B, H, W, C], coarse [B, CH, CW, C] -> [B, H, W, C].
+ *
+ * Gradient: dfine = dy, dcoarse = the sum of dy over the pixels that it was repeated to.
  * @throws {ShapeError} when batch or channels differ, or coarse has no pixel
  */
 export function upsampleAdd(coarse: Tensor, fine: Tensor): Tensor {
