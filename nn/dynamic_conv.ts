@@ -58,7 +58,10 @@ export class DynamicConv extends Module {
     this.fcNorm = this.child("fc_norm", new LayerNorm(outChannels));
   }
 
-  /** @throws {ShapeError} when queries and boxes do not belong together */
+  /**
+   * Queries [N, In] and what lies in their boxes, [N, P, In] -> [N, Out].
+   * @throws {ShapeError} when queries and boxes do not belong together
+   */
   forward(queries: Tensor, boxes: Tensor): Tensor {
     const { inChannels, featChannels, outChannels, positions } = this.config;
     const [n] = expectShape("DynamicConv: queries", queries, ["N", inChannels]);
