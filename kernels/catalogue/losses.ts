@@ -42,8 +42,8 @@ import type { Values } from "../kernel.ts";
 
 const MANY = 2 ** 23 - 1;
 const DECODES: BoxDecodeShape[] = [
-  { count: 67, stds: [0.5, 0.4, 1, 2], maxRatio: 1.2 },
-  { count: 130, stds: [1, 2, 0.5, 0.25], maxRatio: 4, clip: { height: 2, width: 1 } },
+  { count: 259, stds: [0.5, 0.4, 1, 2], maxRatio: 1.2 },
+  { count: 300, stds: [1, 2, 0.5, 0.25], maxRatio: 4, clip: { height: 2, width: 1 } },
 ];
 
 /** Central differences of a float64 function of one of its inputs, times the gradient of its outputs. */
@@ -87,7 +87,7 @@ const boxes = [
   }),
   entry("boxes", convertBoxes, {
     small: pairs(["xyxy", "cxcywh"] as const, [false, true]).map(([to, transposed]) =>
-      [67, to, transposed] as const
+      [259, to, transposed] as const
     ),
     huge: [[MANY, "xyxy", false]],
     reference: (inputs, [, to, transposed]) => {
@@ -112,9 +112,9 @@ const counted = (value: number, name: string) => {
 };
 
 const FOCAL: FocalLossShape[] = [
-  ...pairs(sums(130, 1), ["labels", "flags"] as const)
+  ...pairs(sums(262, 1), ["labels", "flags"] as const)
     .map(([sum, targets]) => ({ ...sum, classes: 1, alpha: 0.25, gamma: 2, targets })),
-  ...sums(198, 3)
+  ...[...sums(261, 3), ...sums(270, 1)]
     .map((sum) => ({ ...sum, classes: 3, alpha: 0.6, gamma: 1.5, targets: "labels" as const })),
 ];
 const bigFocal: FocalLossShape = { ...bigSum, classes: 1, alpha: 0.5, gamma: 2, targets: "flags" };
@@ -150,8 +150,8 @@ const focal = [
   }),
 ];
 
-const L1 = [...sums(132, 4), ...sums(67, 1)];
-const GIOU: GiouLossShape[] = pairs(sums(130, 1), [1e-6, 3])
+const L1 = [...sums(264, 4), ...sums(259, 1)];
+const GIOU: GiouLossShape[] = pairs(sums(262, 1), [1e-6, 3])
   .map(([sum, eps]) => ({ ...sum, eps }));
 const bigGiou = { ...bigSum, eps: 1e-6 };
 /** Few values, so that some are equal. */
@@ -202,13 +202,13 @@ const overBoxes = [
   }),
 ];
 
-const ANGLES: AngleLossShape[] = pairs(sums(130, 1), [1e-6, 0.3])
+const ANGLES: AngleLossShape[] = pairs(sums(262, 1), [1e-6, 0.3])
   .map(([sum, clamp]) => ({ ...sum, clamp }));
 const bigAngle = { ...bigSum, clamp: 1e-6 };
 const CHANGES: ChangeLossShape[] = [
-  { rows: 68, frames: 2, divisor: 3, factor: 2 },
-  { rows: 69, frames: 3, divisor: "tensor", factor: 0.5 },
-  { rows: 140, frames: 7, divisor: 5, factor: 1 },
+  { rows: 268, frames: 2, divisor: 3, factor: 2 },
+  { rows: 267, frames: 3, divisor: "tensor", factor: 0.5 },
+  { rows: 273, frames: 7, divisor: 5, factor: 1 },
 ];
 const bigChange: ChangeLossShape = { rows: 2 ** 23, frames: 8, divisor: 1, factor: 1 };
 type Directions = Parameters<typeof angleLossReference>[1];

@@ -31,8 +31,8 @@ const pool = (
   [kernel, stride, padding]: readonly number[],
 ): MaxPoolShape => ({ batch, height, width, channels, kernel, stride, padding });
 const POOLS = [
-  pool([2, 7, 9, 3], [3, 2, 1]),
-  pool([2, 8, 6, 12], [3, 2, 1]),
+  pool([2, 9, 15, 7], [3, 2, 1]),
+  pool([3, 16, 14, 20], [3, 2, 1]),
   pool([1, 9, 10, 8], [2, 2, 0]),
   pool([1, 11, 7, 5], [4, 1, 2]),
   pool([1, 8, 13, 4], [2, 5, 1]),
@@ -75,8 +75,8 @@ function equalTo(
 }
 
 const UPSAMPLES: UpsampleAddShape[] = [
-  { batch: 2, height: 7, width: 6, coarseHeight: 4, coarseWidth: 3, channels: 3 },
-  { batch: 2, height: 9, width: 14, coarseHeight: 5, coarseWidth: 7, channels: 8 },
+  { batch: 3, height: 9, width: 10, coarseHeight: 5, coarseWidth: 6, channels: 5 },
+  { batch: 3, height: 9, width: 14, coarseHeight: 5, coarseWidth: 7, channels: 16 },
   { batch: 1, height: 5, width: 11, coarseHeight: 5, coarseWidth: 3, channels: 4 },
   { batch: 1, height: 3, width: 4, coarseHeight: 7, coarseWidth: 9, channels: 2 },
 ];
@@ -107,7 +107,7 @@ const levelsOf = (...sizes: [height: number, width: number, stride: number][]) =
 const ROIS: RoiAlignShape[] = [
   {
     batch: 2,
-    boxes: 5,
+    boxes: 9,
     channels: 3,
     levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]),
     bins: 3,
@@ -115,17 +115,17 @@ const ROIS: RoiAlignShape[] = [
     finestScale: 12,
   },
   {
-    batch: 1,
-    boxes: 7,
+    batch: 2,
+    boxes: 16,
     channels: 8,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
     bins: 7,
     samples: 2,
-    finestScale: 8,
+    finestScale: 4,
   },
   {
     batch: 3,
-    boxes: 2,
+    boxes: 8,
     channels: 4,
     levels: levelsOf([9, 9, 4]),
     bins: 2,
@@ -133,12 +133,12 @@ const ROIS: RoiAlignShape[] = [
     finestScale: 12,
   },
   {
-    batch: 1,
-    boxes: 3,
-    channels: 32,
+    batch: 2,
+    boxes: 9,
+    channels: 48,
     levels: levelsOf([7, 10, 4], [4, 5, 8]),
     bins: 3,
-    samples: 1,
+    samples: 2,
     finestScale: 16,
   },
 ];
