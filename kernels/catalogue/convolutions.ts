@@ -73,7 +73,7 @@ const VECTORS = [
  * More than one tile of pixels and channels, the last of each not full; channels beyond one block; and rows that do not
  * begin where tiles do, so that every pixel of a tile is at an edge now and then.
  */
-const WIDE = [shapeOf([2, 9, 7, 76], [76, 3, 3], 1, 1), shapeOf([1, 19, 13, 20], [44, 3, 3], 2, 1)];
+const WIDE = [shapeOf([2, 9, 7, 72], [76, 3, 3], 1, 1), shapeOf([1, 19, 13, 44], [28, 3, 3], 2, 1)];
 const MANY = [shapeOf([2 ** 10, 128, 128, 1], [1, 3, 3], 1, 1)];
 const MANY_VECTORS = [shapeOf([2 ** 9, 128, 128, 4], [4, 3, 3], 1, 1)];
 

@@ -32,7 +32,7 @@ const pool = (
 ): MaxPoolShape => ({ batch, height, width, channels, kernel, stride, padding });
 const POOLS = [
   pool([2, 9, 15, 7], [3, 2, 1]),
-  pool([3, 16, 14, 20], [3, 2, 1]),
+  pool([3, 15, 13, 20], [3, 2, 1]),
   pool([1, 9, 10, 8], [2, 2, 0]),
   pool([1, 11, 7, 5], [4, 1, 2]),
   pool([1, 8, 13, 4], [2, 5, 1]),
@@ -126,7 +126,7 @@ const ROIS: RoiAlignShape[] = [
   {
     batch: 3,
     boxes: 8,
-    channels: 4,
+    channels: 12,
     levels: levelsOf([9, 9, 4]),
     bins: 2,
     samples: 3,
@@ -145,7 +145,7 @@ const ROIS: RoiAlignShape[] = [
 /** Corners of boxes, in pixels: most of them begin or end outside; both corners may change places. */
 const corner = (value: number, name: string, i: number) => {
   if (name !== "rois") return value;
-  return i % 4 < 2 ? 16 * value + 4 : 24 * value + 32;
+  return i % 4 < 2 ? 16 * value + 4 : 32 * value + 48;
 };
 const levelsWith = ROIS.flatMap((shape) => shape.levels.map((_, level) => [shape, level] as const));
 const HUGE_ROIS: RoiAlignShape = {
