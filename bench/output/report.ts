@@ -103,9 +103,7 @@ function workloadHtml(name: string, rows: readonly Rated[]): string {
       digits(gbs),
       percent(share),
       ratio === null ? "" : `${digits(ratio)}x`,
-      row.error === undefined
-        ? `max ${row.check.max_abs?.toExponential(1)}`
-        : short(row.error, 160),
+      verdict(row),
     ], "td")
   );
   return `<h3>${escapeHtml(name)}</h3>
