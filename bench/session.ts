@@ -95,7 +95,7 @@ async function makeReady(
     let run: Run | undefined;
     try {
       run = await prepare();
-      const got = await firstResults(run, workload);
+      const got = await inTime(firstResults(run, workload));
       const check = checkResults(got, want, workload.tolerance);
       const before = dispatchCount();
       await run.run(1);
@@ -138,7 +138,23 @@ async function checkAgain(
   throw new WrongResult(`the loss went from ${first} to ${last}`, { ...before, ok: false });
 }
 
-/** Refuses samples in which fewer kernels were dispatched than their runs need. */
+/** Minutes after which a framework that does not come back is given up. */
+const PATIENCE = 10;
+
+/** The work's result, or a rejection when it takes too long. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end after ${PATIENCE} minutes`)), 6e4 * PATIENCE);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Refuses samples that do not end, or in which fewer kernels were dispatched than their runs need. */
 function counted({ run, dispatches }: Ready): Run {
   return {
     ...run,
@@ -147,7 +163,7 @@ function counted({ run, dispatches }: Ready): Run {
     },
     run: async (times) => {
       const before = dispatchCount();
-      await run.run(times);
+      await inTime(run.run(times));
       const got = dispatchCount() - before;
       if (got < times * dispatches) {
         throw new Error(`only ${got} of ${times * dispatches} kernels were dispatched`);

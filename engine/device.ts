@@ -42,9 +42,6 @@ import { selfTest } from "./self_test.ts";
 import { type DType, expectTensor, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
 import { type Verification, verifyList, type VerifyOptions } from "./verify.ts";
 
-/** How many step lists the GPU may lag behind. */
-const MAX_IN_FLIGHT = 2;
-
 const NO_BYTES = new Uint8Array(0);
 
 /** Options that concern the device itself rather than the choice of an adapter. */
@@ -294,7 +291,8 @@ export class Device {
   }
 
   /**
-   * One step of training or inference: `tidy`, then everything recorded is run. The GPU may lag two steps behind.
+   * One step of training or inference: `tidy`, then everything recorded is run. The GPU may lag two
+   * steps behind, or more short ones (in_flight.ts).
    * @returns what `fn` returned; reads in it (`loss.item()`) are awaited
    * @throws {WgradError} when this or an earlier step failed on the GPU
    */
@@ -302,7 +300,7 @@ export class Device {
     this.#beginStep();
     const result = this.tidy(fn, "step");
     await this.#failures.unlessLost(this.flush());
-    await this.#executor.throttle(MAX_IN_FLIGHT);
+    await this.#executor.throttle();
     this.#failures.raise();
     return await result;
   }
@@ -387,7 +385,7 @@ export class Device {
   /** Runs everything recorded so far and waits until the GPU is done. @throws {WgradError} if anything failed */
   async sync(): Promise<void> {
     await this.#failures.unlessLost(this.flush());
-    await this.#executor.throttle(0);
+    await this.#executor.drain();
     this.#failures.raise();
   }
 
@@ -415,7 +413,7 @@ export class Device {
     const first = performance.now();
     const run = async (records: EngineRecord[]): Promise<void> => {
       await this.#runNow(records);
-      await this.#executor.throttle(0);
+      await this.#executor.drain();
     };
     let between: EngineRecord[] = [];
     for (const record of releasesInPlace(list)) {
@@ -581,7 +579,7 @@ export class Device {
           return this.#executor.replay(recording.replay);
         });
         await this.#failures.unlessGone(this.#tail);
-        await this.#executor.throttle(MAX_IN_FLIGHT);
+        await this.#executor.throttle();
         this.#failures.raise();
       },
       free: ({ replay, result }) => {

@@ -26,6 +26,7 @@ import type { BufferPool } from "./pool.ts";
 import type { Profiler } from "./profile.ts";
 import { encodeSegment, type Replay } from "./replay.ts";
 import { ScopeError } from "./errors.ts";
+import { InFlight } from "./in_flight.ts";
 import {
   type CopyRecord,
   type DispatchRecord,
@@ -71,7 +72,7 @@ export class Executor {
   #uniform: GPUBuffer | null = null;
   #uniformHost = new DataView(new ArrayBuffer(0));
   readonly #alignment: number;
-  #inFlight: Promise<void>[] = [];
+  readonly #inFlight = new InFlight();
 
   constructor(
     private readonly gpu: GPUDevice,
@@ -85,11 +86,23 @@ export class Executor {
     this.#alignment = gpu.limits.minUniformBufferOffsetAlignment;
   }
 
-  /** Waits until at most `most` lists are unfinished on the GPU. */
-  async throttle(most: number): Promise<void> {
-    while (this.#inFlight.length > most) {
-      await this.failures.unlessLost(this.#inFlight.shift()!);
+  /** Waits until the GPU is not too far behind for another list. */
+  async throttle(): Promise<void> {
+    for (let list = this.#inFlight.next(); list !== null; list = this.#inFlight.next()) {
+      await this.failures.unlessLost(list);
     }
+  }
+
+  /** Waits until the GPU has finished every list. */
+  async drain(): Promise<void> {
+    for (let list = this.#inFlight.oldest(); list !== null; list = this.#inFlight.oldest()) {
+      await this.failures.unlessLost(list);
+    }
+  }
+
+  /** A list was submitted that is predicted to take `ms`. */
+  #submitted(ms: number): void {
+    this.#inFlight.add(this.gpu.queue.onSubmittedWorkDone().then(() => {}, () => {}), ms);
   }
 
   /**
@@ -161,7 +174,7 @@ export class Executor {
     }
     const error = await this.#submit(batch);
     if (error === null && batch.encodedAny) {
-      this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone().then(() => {}, () => {}));
+      this.#submitted(parts.flat().reduce((sum, part) => sum + part.ms, 0));
     }
   }
 
@@ -230,7 +243,7 @@ export class Executor {
       buffer.written = true;
       this.failures.clear(buffer);
     }
-    this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone().then(() => {}, () => {}));
+    this.#submitted(replay.ms);
   }
 
   /** Opens the three error scopes; the returned function closes them. */

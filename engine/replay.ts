@@ -64,6 +64,8 @@ export interface ReplayHost {
 /** A list that can run again. */
 export interface Replay {
   readonly segments: readonly ReplaySegment[];
+  /** Predicted milliseconds of a run. */
+  readonly ms: number;
   /** Memory the plan holds. */
   readonly allocations: readonly Allocation[];
   readonly uniform: GPUBuffer | null;
@@ -112,7 +114,7 @@ export function buildReplay(
   const deferred: (() => void)[] = []; // bind groups need the uniform buffer, whose size is known at the end
   let segment: ReplaySegment = { uploads: [], commands: [], encoded: [] };
   let touched = new Set<GPUBuffer>();
-  let ms = 0; // what the segment is predicted to take
+  let ms = 0, total = 0; // what the segment and the whole are predicted to take
   segments.push(segment);
   const cut = (): void => {
     segments.push(segment = { uploads: [], commands: [], encoded: [] });
@@ -124,6 +126,7 @@ export function buildReplay(
     const { program } = kernel;
     if (isFull(ms, part.ms)) cut();
     ms += part.ms;
+    total += part.ms;
     const offset = uniforms.add(kernel, part.first);
     const { commands } = segment;
     const at = commands.length;
@@ -201,6 +204,7 @@ export function buildReplay(
   deferred.forEach((make) => make());
   return {
     segments,
+    ms: total,
     allocations,
     uniform: uniforms.buffer,
     external: [...external],

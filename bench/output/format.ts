@@ -17,6 +17,11 @@ export interface Rated {
   readonly ratio: number | null;
 }
 
+/** Whether a row is no time but a size, which stands in the place of the shape. */
+export function isSize({ median_ms, error }: Row): boolean {
+  return median_ms === null && error === undefined;
+}
+
 /** Whether a row is ours. */
 export function isOurs({ framework }: Row): boolean {
   return framework.startsWith("wgrad");
@@ -62,11 +67,11 @@ export function short(error: string, most = 90): string {
   return line.length > most ? `${line.slice(0, most - 3)}...` : line;
 }
 
-/** Rows grouped by workload and shape, in their order. */
+/** Rows grouped by workload and shape, in their order; rows that are sizes and no times, by workload. */
 export function byWorkload(rows: readonly Row[]): Map<string, Row[]> {
   const groups = new Map<string, Row[]>();
   for (const row of rows) {
-    const key = `${row.workload} ${row.shape}`;
+    const key = isSize(row) ? row.workload : `${row.workload} ${row.shape}`;
     const group = groups.get(key);
     if (group) group.push(row);
     else groups.set(key, [row]);

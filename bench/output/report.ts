@@ -12,6 +12,7 @@ import {
   byWorkload,
   digits,
   isOurs,
+  isSize,
   percent,
   type Rated,
   rated,
@@ -45,7 +46,8 @@ ${body}`,
 
 function sectionHtml(section: Section, workloads: readonly Workload[]): string {
   const { runtime, adapter, date, wait, roof, rows } = section;
-  const groups = [...byWorkload(rows)].map(([name, group]) => {
+  const timed = rows.filter(({ workload }) => workload !== "roofline"); // it stands in the heading
+  const groups = [...byWorkload(timed)].map(([name, group]) => {
     const workload = workloads.find((w) => `${w.name} ${w.shape}` === name);
     return workloadHtml(name, rated(group, workload, roof));
   });
@@ -101,9 +103,7 @@ function workloadHtml(name: string, rows: readonly Rated[]): string {
       digits(gbs),
       percent(share),
       ratio === null ? "" : `${digits(ratio)}x`,
-      row.error === undefined
-        ? `max ${row.check.max_abs?.toExponential(1)}`
-        : short(row.error, 160),
+      verdict(row),
     ], "td")
   );
   return `<h3>${escapeHtml(name)}</h3>
@@ -112,4 +112,12 @@ ${bars.length > 0 ? barChart(name, bars, (ms) => `${digits(ms)} ms`) : ""}
 ${cells([...head, "of roof", "over wgrad", "check"], "th")}
 ${lines.join("\n")}
 </table></div></details>`;
+}
+
+/** The last column: why it failed, its size, or how far it is off. */
+function verdict(row: Row): string {
+  if (row.error !== undefined) return short(row.error, 160);
+  if (isSize(row)) return row.shape;
+  const { max_abs } = row.check;
+  return max_abs === null ? "" : `max ${max_abs.toExponential(1)}`;
 }

@@ -4,7 +4,7 @@
  */
 import { percentile } from "../harness/statistics.ts";
 import type { Row } from "../harness/row.ts";
-import { digits, percent, type Rated, short, standings } from "./format.ts";
+import { digits, isSize, percent, type Rated, short, standings } from "./format.ts";
 
 const NAME_WIDTH = 34;
 
@@ -29,11 +29,12 @@ export function workloadLines(name: string, rows: readonly Rated[]): string {
 function rowLine({ row, gbs, share, ratio }: Rated): string {
   const name = row.clock === "gpu" ? `  GPU time of ${row.framework}` : row.framework;
   if (row.error !== undefined) return `  ${name.padEnd(NAME_WIDTH)}${short(row.error)}`;
+  if (isSize(row)) return `  ${name.padEnd(NAME_WIDTH)}${row.shape}`;
   return line(name, [
     digits(row.median_ms),
     digits(row.p10_ms),
     digits(row.p90_ms),
-    row.repeats_per_sync === 0 ? "" : String(row.repeats_per_sync),
+    String(row.repeats_per_sync),
     digits(row.gflops),
     digits(gbs),
     percent(share),
