@@ -162,7 +162,9 @@ gpuTest(
     const step = () => slowSum(x, x, 4 * SUBMIT_MS);
     const profile = await device.profile(() => void step(), { roofline: false });
     const [row] = profile.rows();
-    assertEquals([row.calls, row.bytes], [4, 12 * 40 * 64]);
+    // by the wall clock, where a device has no timestamps, the parts are waited for together
+    const calls = device.gpu.features.has("timestamp-query") ? 4 : 1;
+    assertEquals([row.calls, row.bytes], [calls, 12 * 40 * 64]);
     await device.detectAnomaly(() => void step());
     assertEquals((await device.verify(() => void step())).verified, 1);
   },
