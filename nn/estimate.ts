@@ -91,27 +91,22 @@ function play(
 /** Gives all parameters places that no memory stands behind, and records their uploads. */
 function place(model: Module, device: Device): void {
   for (const [name, tensor] of [...model.namedParameters(), ...model.namedBuffers()]) {
-    tensor.grad = tensor.gradSlot = null;
-    tensor.place(device, { buffer: device.persistent(tensor.size, name), offset: 0 });
-    device.append({ kind: "upload", target: tensor.range, data: new Uint8Array(0) });
+    tensor.allocate(device, name);
+    for (const { range } of tensor.parts) {
+      device.append({ kind: "upload", target: range, data: new Uint8Array(0) });
+    }
   }
 }
 
 /** Runs a function and puts the model back as it was: places, gradients, mode. */
 function withoutTrace<T>(model: Module, fn: () => T): T {
   const modes = model.namedModules().map(([, module]) => [module, module.training] as const);
-  const tensors = [...model.namedParameters(), ...model.namedBuffers()].map(([, tensor]) => {
-    const { grad, gradSlot, placed } = tensor;
-    const [device, storage] = placed ? [tensor.device, tensor.storage] : [null, null];
-    return { tensor, grad, gradSlot, device, storage };
-  });
+  const before = [...model.namedParameters(), ...model.namedBuffers()]
+    .map(([, parameter]) => ({ parameter, placement: parameter.placement }));
   try {
     return fn();
   } finally {
-    for (const { tensor, grad, gradSlot, device, storage } of tensors) {
-      tensor.place(device, storage);
-      Object.assign(tensor, { grad, gradSlot });
-    }
+    for (const { parameter, placement } of before) parameter.restore(placement);
     for (const [module, training] of modes) module.train(training); // children come after their parents
   }
 }
