@@ -145,6 +145,7 @@ export class Executor {
           batch = this.#begin(observers);
         }
         this.gpu.queue.writeBuffer(memory, target.offset, record.data);
+        batch.uploadBytes += record.data.byteLength;
         this.stats.uploads++;
         batch.written.add(target.buffer);
         if (whole) this.failures.clear(target.buffer);
@@ -173,7 +174,7 @@ export class Executor {
       }
     }
     const error = await this.#submit(batch);
-    if (error === null && batch.encodedAny) {
+    if (error === null && isWork(batch)) {
       this.#submitted(parts.flat().reduce((sum, part) => sum + part.ms, 0));
     }
   }
@@ -285,6 +286,7 @@ export class Executor {
       encoded: [],
       reads: [],
       encodedAny: false,
+      uploadBytes: 0,
     };
   }
 
@@ -440,7 +442,7 @@ export class Executor {
   async #submit(batch: Batch): Promise<Error | null> {
     this.#drain(batch);
     const commands = batch.encoder.finish();
-    if (batch.encodedAny) {
+    if (isWork(batch)) {
       if (batch.uniformBytes > 0) {
         this.gpu.queue.writeBuffer(
           this.#uniform!,
@@ -549,4 +551,14 @@ interface Batch {
   readonly encoded: EncodedDispatch[];
   readonly reads: PendingRead[];
   encodedAny: boolean;
+  /** What was uploaded before it; the browser holds a copy until the next submit. */
+  uploadBytes: number;
+}
+
+/** Uploads that are submitted although nothing else is: a model is loaded without a second copy of it on the host. */
+const UPLOADS_ALONE = 16 * 1024 * 1024;
+
+/** Whether a batch is worth a submit. */
+function isWork({ encodedAny, uploadBytes }: Batch): boolean {
+  return encodedAny || uploadBytes >= UPLOADS_ALONE;
 }

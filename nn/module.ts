@@ -26,7 +26,7 @@ import {
   type StateSource,
 } from "./state_dict.ts";
 
-/** Host bytes that may wait for upload before they are sent: keeps the host's peak near one tensor. */
+/** Host bytes that may wait for upload before the GPU is waited for: keeps the host's peak near one tensor. */
 const UPLOAD_AT = 64 * 1024 * 1024;
 
 /** Base of everything with parameters. A subclass registers its parts in its constructor and adds `forward`. */
@@ -155,7 +155,7 @@ export abstract class Module {
       parameter.load(values);
       waiting += 4 * parameter.size;
       if (waiting < UPLOAD_AT) continue;
-      await device.flush();
+      await device.sync();
       waiting = 0;
     }
     await device.sync();
@@ -276,7 +276,7 @@ export abstract class Module {
       parameter.load(data);
       waiting += 4 * parameter.size;
       if (waiting < UPLOAD_AT || !parameter.placed) continue;
-      await parameter.device.flush();
+      await parameter.device.sync();
       waiting = 0;
     }
     return report;
