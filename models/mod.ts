@@ -2,7 +2,7 @@
  * Models: the Vision Transformer, its mixture-of-experts variants, and how a dense checkpoint becomes one of them.
  * @module
  */
-export { Block, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
+export { Block, type Site, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
 export {
   imageSize,
   VIT_PRESETS,
@@ -41,7 +41,13 @@ export {
   stackExperts,
 } from "./recycle.ts";
 export type { RecycleMethod, SelectionOptions } from "./expert_selector.ts";
-export { activationStats, type LayerStats, type StatsOptions } from "./activation_stats.ts";
+export {
+  activationStats,
+  type LayerStats,
+  type SiteStats,
+  siteStats,
+  type StatsOptions,
+} from "./activation_stats.ts";
 export {
   drawByScore,
   globalScores,

@@ -250,12 +250,21 @@ gpuTest("VisionTransformer hands out what it computes on its way", async (device
       const seen: string[] = [];
       model.forward(image(model, device), {
         onBlock: (tokens, block) => seen.push(`block ${block} [${tokens.shape}]`),
-        onHidden: (hidden, block) => seen.push(`hidden ${block} [${hidden.shape}]`),
+        onSite: (site, x, block) => seen.push(`${site} ${block} [${x.shape}]`),
       });
       return seen;
     })
   );
   // The second block has experts in place of a dense MLP.
-  assertEquals(seen, ["hidden 0 [1,10,48]", "block 0 [1,10,12]", "block 1 [1,10,12]"]);
+  assertEquals(seen, [
+    "attn.proj 0 [1,10,12]",
+    "norm2 0 [1,10,12]",
+    "mlp.act 0 [1,10,48]",
+    "mlp.fc2 0 [1,10,12]",
+    "block 0 [1,10,12]",
+    "attn.proj 1 [1,10,12]",
+    "norm2 1 [1,10,12]",
+    "block 1 [1,10,12]",
+  ]);
   model.dispose();
 });
