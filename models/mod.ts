@@ -31,16 +31,22 @@ export {
 export { inferVitOptions } from "./infer_config.ts";
 export { type Preset, type PresetName, presetNamed, PRESETS, visionModel } from "./presets.ts";
 export {
-  type ExpertSelection,
-  formatRecycleReport,
-  type MlpWeights,
   recycle,
-  type RecycleEntry,
+  type Recycled,
+  recycleFrom,
   type RecycleOptions,
-  type RecycleReport,
-  stackExperts,
+  recycleSites,
 } from "./recycle.ts";
-export type { RecycleMethod, SelectionOptions } from "./expert_selector.ts";
+export {
+  formatRecycleReport,
+  listRecycledTensors,
+  type RecycleEntry,
+  type RecycleReport,
+  type ReportedCut,
+  type Selection,
+} from "./recycle_report.ts";
+export { type AxisCut, type MlpWeights, stackExperts } from "./take.ts";
+export { RECYCLE_METHODS, type RecycleMethod, type SelectionOptions } from "./expert_selector.ts";
 export {
   activationStats,
   type LayerStats,
