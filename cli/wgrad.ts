@@ -22,6 +22,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "what a model is and costs: --model NAME [--batch N] [--json]",
     load: () => import("./wgrad/info.ts"),
   },
+  recycle: {
+    about: "make a mixture of experts from a dense ViT: --from FILE --model NAME --out FILE",
+    load: () => import("./wgrad/recycle.ts"),
+  },
 };
 
 function usage(): string {

@@ -10,7 +10,7 @@ const HEAD_DIM = 64;
 
 /**
  * Reads a model's sizes off its weights' shapes. Images are taken to be square. What shapes do not show is the default
- * (`globalPool`: `avg` with a `fc_norm`, else `token`).
+ * (`globalPool`: `avg` with a `fc_norm`, else `token`), and a width that is no multiple of `headDim` gets one head.
  * @param shapes timm's names, without a prefix
  * @param headDim channels of a head; default 64, as in all of the papers' models
  * @throws {CheckpointError} these are no weights of a dense ViT; names what is missing
@@ -41,7 +41,7 @@ export function inferVitOptions(
     classToken,
     imgSize: Math.round(Math.sqrt(patches)) * patchSize,
     depth: new Set(blocks.filter((block) => block !== undefined)).size,
-    numHeads: embedDim / headDim,
+    numHeads: embedDim % headDim === 0 ? embedDim / headDim : 1,
     numClasses: shape("head.weight", 2)[0],
     mlpRatio: dense === undefined ? undefined : (dense[0] + 0.5) / embedDim, // rounded down later
     qkvBias: shapes.has("blocks.0.attn.qkv.bias"),

@@ -11,6 +11,7 @@ export {
   type VitOptions,
 } from "./vit_config.ts";
 export {
+  fitPretrained,
   loadPretrained,
   type PretrainedOptions,
   PretrainedReport,
