@@ -11,6 +11,7 @@ import { VisionTransformer } from "../../models/vit.ts";
 import type { VitOptions } from "../../models/vit_config.ts";
 import type { StateEntry } from "../../nn/state_dict.ts";
 import { testValues } from "../gradcheck.ts";
+import { assertAsReported } from "./recycled.ts";
 import { assert, assertEquals, assertThrows, gpuTest, test } from "../harness.ts";
 
 const VIT: VitOptions = {
@@ -277,43 +278,6 @@ function wideStats(): SiteStats {
       return { L1: scores, L2: scores, act_patrn: scores, co_act };
     });
   return { "mlp.act": layers(64), norm2: layers(16), "attn.proj": layers(16) };
-}
-
-/** Looks every value up in its source by the report alone, index by index. */
-function assertAsReported(
-  { weights, report }: ReturnType<typeof recycle>,
-  dense: ReadonlyMap<string, StateEntry>,
-  trunk?: ReadonlyMap<string, StateEntry>,
-): void {
-  for (const { name, shape, source, from, selection, cuts = [] } of report.entries) {
-    if (source === null) continue;
-    const origin = (from === "trunk" ? trunk! : dense).get(source)!;
-    const { data } = weights.get(name)!;
-    const stacked = selection !== undefined;
-    for (let flat = 0; flat < data.length; flat++) {
-      let rest = flat;
-      const at = shape.map((_, axis) => {
-        const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-        const index = Math.trunc(rest / inner);
-        rest %= inner;
-        return index;
-      });
-      const expert = stacked ? at.shift()! : 0;
-      const index = at.map((i, axis) => {
-        const cut = cuts.find((cut) => cut.axis === axis);
-        if (cut === undefined) return i;
-        const { indices, total, subset } = report.selections[cut.selection];
-        return total * Math.trunc(i / subset) +
-          indices[indices.length === 1 ? 0 : expert][i % subset];
-      });
-      const position = index.reduce((sum, i, axis) => sum * origin.shape[axis] + i, 0);
-      if (data[flat] !== origin.data[position]) {
-        throw new Error(
-          `${name}[${flat}] is ${data[flat]}, ${source} has ${origin.data[position]}`,
-        );
-      }
-    }
-  }
 }
 
 test("recycle() cuts a wider model down by every method, as the report says", () => {
