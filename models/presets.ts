@@ -41,7 +41,7 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = Object.fromEntries(
   ]),
 ) as Record<PresetName, Preset>;
 
-/** @throws {ShapeError} there is no such preset; lists those there are */
+/** A preset by its name. @throws {ShapeError} there is no such preset; lists those there are */
 export function presetNamed(name: string): Preset {
   if (Object.hasOwn(PRESETS, name)) return PRESETS[name as PresetName];
   throw new ShapeError(

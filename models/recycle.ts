@@ -293,7 +293,7 @@ class Choices {
 
   /** The entry, when its source is there and gives its shape. */
   checked(entry: RecycleEntry, shapes: Shapes): RecycleEntry {
-    const { name, shape, source, from, cuts = [], selection } = entry;
+    const { shape, source, from, cuts = [], selection } = entry;
     const there = shapes.get(source!);
     const where = `the ${from} weights`;
     if (there === undefined) {
