@@ -324,9 +324,11 @@ class Choices {
         }`,
       );
     };
-    for (const key of ["fc1.bias", "fc2.bias"]) shapeOf(key, 1);
+    const [hidden] = shapeOf("fc1.weight", 2);
+    shapeOf("fc1.bias", 1);
     shapeOf("fc2.weight", 2);
-    return shapeOf("fc1.weight", 2)[0];
+    shapeOf("fc2.bias", 1);
+    return hidden;
   }
 
   /** Makes a choice, once; its index in `selections`. */

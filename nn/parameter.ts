@@ -9,6 +9,7 @@
  * shape as ever, but its values, gradients and moments lie in several tensors, its `parts`, each some of the experts.
  * @module
  */
+import type { VirtualBuffer } from "../engine/buffers.ts";
 import type { Device } from "../engine/device.ts";
 import { CheckpointError, DTypeError, LimitError, ShapeError } from "../engine/errors.ts";
 import { Rng } from "../engine/random/host_rng.ts";
@@ -76,6 +77,23 @@ export class Parameter extends Tensor {
   /** True once it has a device and memory. */
   override get placed(): boolean {
     return this.#parts !== null || super.placed;
+  }
+
+  /** @internal @throws {LimitError} it is divided: only its parts have memory that a kernel can be given */
+  override get storage(): Storage {
+    if (this.#parts === null) return super.storage;
+    const [{ storage: { buffer } }] = this.#parts;
+    throw new LimitError(
+      `Parameter "${buffer.label}" [${
+        this.shape.join(", ")
+      }] lies in ${this.#parts.length} tensors, as it is ` +
+        `larger than the ${this.device.target.maxBindingBytes} bytes that this device binds; use its parts`,
+    );
+  }
+
+  /** @internal */
+  override get buffers(): readonly VirtualBuffer[] {
+    return this.#parts?.flatMap(({ buffers }) => buffers) ?? super.buffers;
   }
 
   /**

@@ -1,5 +1,5 @@
 /**
- * `deno task wgrad info --model NAME [--batch N] [--classes N] [--weights FILE] [--measure | --no-measure] [--json]`
+ * `deno task wgrad info --model NAME [--batch N] [--classes N] [--weights FILE] [--measure | --no-measure] [--train] [--json]`
  *
  * What a model is and will cost: parameters, operations of a forward pass, GPU memory to load it, to run it and to train
  * it. All of this is known, and printed, before anything is allocated. Then the model is loaded and run once where it
@@ -13,7 +13,7 @@ import { requestDevice } from "../../engine/request_device.ts";
 import { openFileSource } from "../../io/files.ts";
 import { openWeights, weightsSource } from "../../io/weights.ts";
 import { imageSize, visionModel, type VisionTransformer } from "../../models/mod.ts";
-import { AdamW, crossEntropy, estimate, type StateSource } from "../../nn/mod.ts";
+import { AdamW, crossEntropy, estimate, type Module, type StateSource } from "../../nn/mod.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { Progress } from "../progress.ts";
 import { MODEL_USAGE, modelOption } from "./model_option.ts";
@@ -24,6 +24,7 @@ What a model is and costs, predicted before anything is allocated, then measured
   --batch N        images at a time; default 1
   --classes N      classes of the head; default the model's own
   --weights FILE   load these weights when measuring (safetensors, .pth); default: made-up ones
+  --train          measure two training steps too
   --measure        measure also where it may not fit into the free memory
   --no-measure     predict only
   --json           print one JSON object`;
@@ -55,6 +56,10 @@ interface Measured extends Costs {
   readonly loadMs: number;
   /** Milliseconds of the second forward pass; the first one compiles. */
   readonly forwardMs: number;
+  /** Peak of training; null unless asked for. */
+  readonly trainingBytes: number | null;
+  /** Milliseconds of the second training step; null unless asked for. */
+  readonly trainingMs: number | null;
   /** Most memory that the process held, in bytes; null where the system does not tell. */
   readonly processBytes: number | null;
 }
@@ -69,6 +74,7 @@ export async function run(args: readonly string[]): Promise<void> {
       weights: { type: "string" },
       measure: { type: "boolean", default: false },
       "no-measure": { type: "boolean", default: false },
+      train: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
   });
@@ -106,20 +112,23 @@ export async function run(args: readonly string[]): Promise<void> {
     ? "not asked for"
     : values.measure
     ? null
-    : reasonAgainst(predicted, device);
+    : reasonAgainst(values.train ? predicted.trainingBytes : predicted.inferenceBytes, device);
   let measured: Measured | null = null;
   if (refusal !== null) print(`not measured: ${refusal}`);
   else {
-    measured = await measureWith(values.weights, model, images, device);
+    measured = await measureWith(values.weights, model, images, device, values.train);
     print("measured");
     print(`  load           ${bytes(measured.loadBytes)} in ${seconds(measured.loadMs)}`);
-    const off = measured.inferenceBytes / predicted.inferenceBytes - 1;
     print(
-      `  inference      ${bytes(measured.inferenceBytes)} at its peak (${
-        percent(off)
-      } of predicted), ` +
+      `  inference      ${peak(measured.inferenceBytes, predicted.inferenceBytes)}, ` +
         `${seconds(measured.forwardMs)} a forward`,
     );
+    if (measured.trainingBytes !== null) {
+      print(
+        `  training       ${peak(measured.trainingBytes, predicted.trainingBytes)}, ` +
+          `${seconds(measured.trainingMs!)} a step`,
+      );
+    }
     if (measured.processBytes !== null) {
       print(`  process        ${bytes(measured.processBytes)} at its peak, program included`);
     }
@@ -137,7 +146,7 @@ async function predict(
   const training = await estimate(model, [images, [new Uint32Array(batch), [batch]]], {
     device,
     training: {
-      optimizer: (placed) => new AdamW(placed.namedParameters(), { maxGradNorm: 5 }),
+      optimizer: optimizerOf,
       loss: (x, labels) => crossEntropy(model.forward(x), labels),
     },
   });
@@ -150,14 +159,17 @@ async function predict(
   };
 }
 
-/** Why the model had better not be loaded; null where nothing speaks against it. */
-function reasonAgainst({ inferenceBytes }: Predicted, device: Device): string | null {
+/** What models are trained with. */
+function optimizerOf(model: Module): AdamW {
+  return new AdamW(model.namedParameters(), { maxGradNorm: 5 });
+}
+
+/** Why so much had better not be allocated; null where nothing speaks against it. */
+function reasonAgainst(needed: number, device: Device): string | null {
   if (!device.software) return null;
   const { available } = Deno.systemMemoryInfo();
-  if (inferenceBytes + RESERVE <= available) return null;
-  return `needs ${bytes(inferenceBytes)} of the machine's memory and ${
-    bytes(RESERVE)
-  } beside it, ` +
+  if (needed + RESERVE <= available) return null;
+  return `needs ${bytes(needed)} of the machine's memory and ${bytes(RESERVE)} beside it, ` +
     `${bytes(available)} are free; --measure does it all the same`;
 }
 
@@ -166,10 +178,12 @@ async function measureWith(
   model: VisionTransformer,
   images: CapturedInput,
   device: Device,
+  training: boolean,
 ): Promise<Measured> {
-  if (file === undefined) return await measure(model, madeUp(model), images, device);
+  if (file === undefined) return await measure(model, madeUp(model), images, device, training);
   await using source = await openFileSource(file);
-  return await measure(model, weightsSource(await openWeights(source)), images, device);
+  const state = weightsSource(await openWeights(source));
+  return await measure(model, state, images, device, training);
 }
 
 async function measure(
@@ -177,6 +191,7 @@ async function measure(
   state: StateSource,
   images: CapturedInput,
   device: Device,
+  training: boolean,
 ): Promise<Measured> {
   const loading = new Progress("loading", state.shapes.size);
   let read = 0;
@@ -201,13 +216,40 @@ async function measure(
   };
   await forward();
   const forwardMs = await forward();
+  const { peakBytes: inferenceBytes } = device.memory;
+  const trainingMs = training ? await trainTwice(model, images, device) : null;
   return {
     loadBytes,
     loadMs,
-    inferenceBytes: device.memory.peakBytes,
+    inferenceBytes,
     forwardMs,
+    trainingBytes: training ? device.memory.peakBytes : null,
+    trainingMs,
     processBytes: processPeak(),
   };
+}
+
+/** Two training steps; the milliseconds of the second, as the first one compiles. */
+async function trainTwice(
+  model: VisionTransformer,
+  images: CapturedInput,
+  device: Device,
+): Promise<number> {
+  const [, [batch]] = images;
+  const optimizer = optimizerOf(model.train());
+  const step = device.capture((x, labels) => {
+    optimizer.zeroGrad();
+    const loss = crossEntropy(model.forward(x), labels);
+    loss.backward();
+    optimizer.step();
+    return loss;
+  });
+  let begin = 0;
+  for (let i = 0; i < 2; i++) {
+    begin = performance.now();
+    await (await step(images, [new Uint32Array(batch), [batch]])).item();
+  }
+  return performance.now() - begin;
 }
 
 /** Weights of the right shapes that cost nothing to make: drawing a billion numbers would take longer than loading them. */
@@ -242,6 +284,10 @@ function count(n: number): string {
 
 function bytes(n: number): string {
   return n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(3)} GB`;
+}
+
+function peak(measured: number, predicted: number): string {
+  return `${bytes(measured)} at its peak (${percent(measured / predicted - 1)} of predicted)`;
 }
 
 function flops(n: number): string {

@@ -17,7 +17,7 @@ denoTest("wgrad info predicts what it then measures", async () => {
   try {
     const settings = { preset: "V-JetMoE-T", depth: 2, moeLayers: [1], coreExperts: 4 };
     await Deno.writeTextFile(file, JSON.stringify({ ...settings, univExperts: 8, imgSize: 64 }));
-    const { code, out, err } = await info("--model", file, "--batch", "2", "--json");
+    const { code, out, err } = await info("--model", file, "--batch", "2", "--train", "--json");
     assertEquals(code, 0, err);
     const { parameters, images, predicted, measured } = JSON.parse(out);
     assertEquals(images, [2, 3, 64, 64]);
@@ -26,6 +26,8 @@ denoTest("wgrad info predicts what it then measures", async () => {
     assert(Math.abs(predicted.loadBytes / (4 * parameters) - 1) < 1e-3, out);
     const ratio = measured.inferenceBytes / predicted.inferenceBytes;
     assert(Math.abs(ratio - 1) <= 0.1, `measured / predicted is ${ratio}`);
+    const training = measured.trainingBytes / predicted.trainingBytes;
+    assert(Math.abs(training - 1) <= 0.1, `measured / predicted is ${training} in training`);
     assert(predicted.trainingBytes > 4 * predicted.loadBytes, "weights, gradients, two moments");
     // A forward is at least two operations a weight of the dense block and 17 tokens.
     assert(predicted.forwardFlops > 2 * 17 * 2 * 442_368, `${predicted.forwardFlops} FLOP`);

@@ -9,6 +9,7 @@ import {
   crossEntropy,
   type Device,
   LimitError,
+  mul,
   noGrad,
   requestDevice,
   ShapeError,
@@ -214,8 +215,20 @@ twoDeviceTest("estimate() knows the memory of a divided model", async (low) => {
   assert(low.memory.liveBytes < liveBytes, "dispose() frees the parts");
 });
 
-twoDeviceTest("freezing reaches the parts", async (low) => {
+twoDeviceTest("freezing reaches the parts, and other ops are told of them", async (low) => {
   const model = await makeModel(low);
+  const [, whole] = model.namedParameters().find(([name]) => name === FC1)!;
+  await assertRejects(
+    () => low.step(() => mul(whole, 2)),
+    LimitError,
+    "this device binds at most 12288; use a smaller batch or split the tensor",
+  );
+  assertThrows(
+    () => low.copy(whole, whole),
+    LimitError,
+    `Parameter "${FC1}" [7, 64, 16] lies in 3 tensors`,
+  );
+  assertEquals(await low.step(() => whole), whole);
   model.freeze();
   assertEquals(partsOf(model, FC1).map(({ requiresGrad }) => requiresGrad), [false, false, false]);
   assertThrows(() => new AdamW(model.namedParameters()), ShapeError, "not frozen");
