@@ -72,7 +72,7 @@ export function formatRecycleReport({ method, seed, entries, selections }: Recyc
     `recycled by ${method}, seed ${seed}: ${entries.length} tensors, ${count("copied")} copied` +
     `${lent > 0 ? ` (${lent} from the trunk)` : ""}, ${initialised.length} initialised`,
     ...selections.map((selection) => `  ${describe(selection)}`),
-    `  initialised: ${initialised.map(({ name }) => name).join(", ")}`,
+    `  initialised: ${joinBlocks(initialised.map(({ name }) => name)).join(", ")}`,
   ].join("\n");
 }
 
@@ -89,6 +89,17 @@ export function listRecycledTensors({ entries, selections }: RecycleReport): str
     const origin = source === null ? "" : ` <- ${from === "trunk" ? "trunk " : ""}${source}`;
     return `${name} [${shape.join(", ")}]${origin}  ${[method, ...kept].join("; ")}`;
   }).join("\n");
+}
+
+/** Names that differ in the block alone as one: `blocks.6,7.mlp.phi`. */
+function joinBlocks(names: readonly string[]): string[] {
+  const blocks = new Map<string, string[]>();
+  for (const name of names) {
+    const [, block, rest] = /^blocks\.(\d+)\.(.+)$/.exec(name) ?? [];
+    const key = rest ?? name;
+    blocks.set(key, [...blocks.get(key) ?? [], ...(block === undefined ? [] : [block])]);
+  }
+  return Array.from(blocks, ([name, list]) => list.length > 0 ? `blocks.${list}.${name}` : name);
 }
 
 function describe({ of, block, experts, method, subset, total, indices }: Selection): string {

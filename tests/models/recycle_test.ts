@@ -254,7 +254,7 @@ test("formatRecycleReport() says what came from where", () => {
   assert(text.includes("recycled by random, seed 5"), text);
   assert(text.includes("blocks.1.mlp.core_experts: 32 of 32 neurons"), text);
   assert(text.includes("blocks.2.mlp.univ_experts: 8 of 32 neurons"), text);
-  assert(text.includes("blocks.1.mlp.phi"), text);
+  assert(text.includes("blocks.1,2.mlp.phi, blocks.1,2.mlp.slot_norm.weight"), text);
   assertEquals(JSON.parse(JSON.stringify(report)), report);
 });
 
