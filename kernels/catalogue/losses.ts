@@ -60,33 +60,35 @@ const boxes = [
   }),
 ];
 
+/** As small as the epsilon that is added to it. */
+const TINY = 2 ** -22;
 /** One plain sum, and one with weights and a divisor on the GPU. */
 const sums = (rows: number, per: number): RowLossShape[] => [
-  { rows, per: 0, divisor: 3, factor: 2 },
+  { rows, per: 0, divisor: TINY, factor: 2 },
   { rows, per, divisor: "tensor", factor: 0.5 },
 ];
 const bigSum: RowLossShape = { rows: 2 ** 23 - 1, per: 1, divisor: 1, factor: 1 };
-/** A divisor is a count, and some weights are 0. */
+/** Some weights are 0. */
 const counted = (value: number, name: string) => {
-  if (name === "divisor") return 2 + Math.abs(value);
+  if (name === "divisor") return TINY;
   return name === "weight" ? Math.max(0, value) : value;
 };
 
 const FOCAL: FocalLossShape[] = [
-  ...pairs(pairs(sums(262, 1), ["labels", "flags"] as const), [2, 1.5])
+  ...pairs(pairs(sums(262, 2), ["labels", "flags"] as const), [2, 1])
     .map(([[sum, targets], gamma]) => ({ ...sum, classes: 1, alpha: 0.25, gamma, targets })),
   ...[...sums(261, 3), ...sums(270, 1)]
     .map((sum) => ({ ...sum, classes: 3, alpha: 0.6, gamma: 1.5, targets: "labels" as const })),
 ];
 const bigFocal: FocalLossShape = { ...bigSum, classes: 1, alpha: 0.5, gamma: 2, targets: "flags" };
-/** Logits of either sign and up to 12, labels from 0 to the number of classes, and flags below and above 1/2. */
+/** Logits of either sign and up to 12, labels from 0 to the number of classes, and flags below, above and at 1/2. */
 const logits = (
   value: number,
   name: string,
   _i: number,
   [{ classes, targets }]: readonly [FocalLossShape],
 ) => {
-  if (name === "targets") return targets === "labels" ? value % (classes + 1) : value;
+  if (name === "targets") return targets === "labels" ? value % (classes + 1) : coarse(value);
   return name === "pred" ? 8 * value : counted(value, name);
 };
 
