@@ -188,6 +188,20 @@ export class Executor {
     assertWithinBudget(what, play(new Forecast(this.pool.state)).estimate, this.budget);
   }
 
+  /**
+   * Refuses a whole list that does not fit, before any of it runs: for walks that run it in parts.
+   * @throws {OutOfMemoryError} when it does not fit
+   */
+  admit(records: readonly EngineRecord[]): void {
+    try {
+      this.expectRoom("This step", (forecast) => forecast.run(records));
+    } catch (error) {
+      this.#abandon(records, 0, error as Error);
+      this.failures.delivered(error as Error);
+      throw error;
+    }
+  }
+
   /** Compiles programs. @throws {WgradError} when the device is lost or one does not compile */
   async prepare(records: readonly EngineRecord[], observers: Observers = {}): Promise<void> {
     const own = this.#filled(observers) === null ? [] : [FILL];
