@@ -541,7 +541,9 @@ export class Device {
   async #recordStep(fn: () => unknown, name: string): Promise<EngineRecord[]> {
     await this.#failures.unlessGone(this.flush());
     this.#beginStep();
-    return this.#recordList(fn, name, false).list;
+    const { list } = this.#recordList(fn, name, false);
+    this.#executor.admit(list);
+    return list;
   }
 
   /** Runs a function in a scope of its own and keeps what it appends from the device's list. */

@@ -90,7 +90,7 @@ export class Tensor {
           "that made it, or read it inside.",
       );
     }
-    return { buffer, offset, bytes: 4 * this.size, shape: this.shape };
+    return { buffer, offset, bytes: 4 * this.size, shape: this.shape, dtype: this.dtype };
   }
 
   /** Number of elements; 1 for a scalar (shape []). */
