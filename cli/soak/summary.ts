@@ -88,7 +88,14 @@ export function judgeSoak(samples: readonly Sample[], settings: SoakSettings): V
   }
   const first = samples[0], last = samples[samples.length - 1];
   if (first && last) {
-    rows.push(["process", mebibytes(first.processBytes), mebibytes(last.processBytes)]);
+    const quarter = Math.max(1, Math.floor(samples.length / 4));
+    const resident = (part: readonly Sample[]): string =>
+      mebibytes(median(part.map(({ processBytes }) => processBytes)));
+    rows.push([
+      "median of the process (first and last quarter)",
+      resident(samples.slice(0, quarter)),
+      resident(samples.slice(-quarter)),
+    ]);
     rows.push(["loss", first.loss.toFixed(4), last.loss.toFixed(4)]);
     if (!Number.isFinite(last.loss)) faults.push(`The loss is ${last.loss}.`);
   }
