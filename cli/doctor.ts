@@ -8,6 +8,7 @@ import { adapterLabel, isSoftwareAdapter, limitsBelow, NEEDED_LIMITS } from "../
 import { type Chrome, chromeHelp, findChrome } from "./chrome.ts";
 import { readArguments, runMain } from "./main.ts";
 import { type AdapterReport, probeAdapter, type ProbeResult } from "./probe.ts";
+import { type SelfTestReport, timeSelfTest } from "./self_test.ts";
 import { driverAdvice } from "./setup.ts";
 import { currentDistribution } from "./system.ts";
 
@@ -43,6 +44,8 @@ export interface Diagnosis {
   readonly backend: "native" | "gl" | null;
   /** Whether it computes on the CPU. */
   readonly software: boolean | null;
+  /** How long the self-test of a device takes; null without an adapter. */
+  readonly selfTest: SelfTestReport | null;
   /** The tests' browser, if any. */
   readonly chrome: Chrome | null;
   /** All that is missing or could be better, empty where nothing is. */
@@ -54,6 +57,14 @@ export async function diagnose(): Promise<Diagnosis> {
   const [found, search] = await Promise.all([probeAdapter(), findChrome()]);
   const distribution = currentDistribution();
   const problems = [...denoProblems(Deno.version.deno), ...adapterProblems(found)];
+  const selfTest = found.adapter === null ? null : await timeSelfTest();
+  if (selfTest !== null && selfTest.wrong !== null) {
+    problems.push({
+      needed: true,
+      what: `the adapter computes ${selfTest.wrong} wrongly`,
+      fix: driverAdvice(),
+    });
+  }
   if (search.chrome === null) {
     problems.push({
       needed: false,
@@ -67,6 +78,7 @@ export async function diagnose(): Promise<Diagnosis> {
     adapter: found.adapter,
     backend: found.adapter === null ? null : found.backend,
     software: found.adapter === null ? null : isSoftwareAdapter(found.adapter),
+    selfTest,
     chrome: search.chrome,
     problems,
   };
@@ -111,6 +123,7 @@ export function describe(diagnosis: Diagnosis): string {
     `adapter   ${adapter === null ? "none" : adapterLabel(adapter)}`,
   ];
   if (adapter !== null) lines.push(...describeAdapter(adapter, diagnosis.backend));
+  if (diagnosis.selfTest !== null) lines.push(`self-test ${describeSelfTest(diagnosis.selfTest)}`);
   lines.push(`browser   ${chrome === null ? "none" : `${chrome.version}, ${chrome.path}`}`);
   for (const { needed, what, fix } of problems) {
     lines.push("", `${needed ? "MISSING" : "note"}: ${what}`, ...indent(`fix: ${fix}`));
@@ -121,6 +134,11 @@ export function describe(diagnosis: Diagnosis): string {
     lacks === 0 ? "All that is needed is here." : `${lacks} needed: see MISSING above.`,
   );
   return lines.join("\n");
+}
+
+function describeSelfTest({ cold, warm }: SelfTestReport): string {
+  const [first, next] = [cold, warm].map((ms) => ms.toFixed(ms < 10 ? 1 : 0));
+  return `cold ${first} ms, beside the compilation of the first step; warm ${next} ms`;
 }
 
 function describeAdapter(adapter: AdapterReport, backend: "native" | "gl" | null): string[] {

@@ -25,7 +25,7 @@ import { type Rates, ratesOf } from "./cost.ts";
 import { run } from "./dispatch.ts";
 import { DTypeError, LimitError, ShapeError } from "./errors.ts";
 import { type EstimatedTensor, Forecast, type MemoryEstimate } from "./estimate.ts";
-import { Executor, type ExecutorStats, type Observers } from "./executor.ts";
+import { Executor, type ExecutorStats, type Observers, placesOf } from "./executor.ts";
 import { Failures } from "./failures.ts";
 import { buffersIn, bytesOf, dtypeOf, fromNested, type NestedNumbers } from "./host_data.ts";
 import { listing } from "./listing.ts";
@@ -488,10 +488,10 @@ export class Device {
     onProgress?: (done: number, total: number, kernel: string) => void,
   ): Promise<void> {
     const list = await this.dryRun(({ step }) => step(fn, "warmUp"));
-    const programs = list.flatMap((r) => r.kind === "dispatch" ? [r.kernel.program] : []);
-    const missing = this.#pipelines.missing(programs);
+    const places = placesOf(list);
+    const missing = this.#pipelines.missing(places.keys());
     for (const [i, program] of missing.entries()) {
-      await this.#failures.unlessGone(this.#pipelines.compile(program));
+      await this.#failures.unlessGone(this.#pipelines.compile(program, places.get(program)));
       onProgress?.(i + 1, missing.length, `${program.name}[${program.variant}]`);
       await new Promise((resolve) => setTimeout(resolve));
     }

@@ -11,11 +11,18 @@ import type { Tensor } from "./tensor.ts";
  * Appends a dispatch to the device's list: nothing runs yet.
  * @param kernel what to run
  * @param tensors one tensor for each binding, by name, outputs included
- * @throws {ShapeError} when a tensor's size is not what the kernel declared
+ * @throws {ShapeError} when a tensor's size is not what the kernel declared, or the kernel has no workgroup
  * @throws {LimitError} when the device cannot run it
  */
 export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): void {
-  const { program } = kernel;
+  const { program, workgroups } = kernel;
+  if (!workgroups.every((count) => Number.isInteger(count) && count > 0)) {
+    throw new ShapeError(
+      `${program.name}: ${
+        workgroups.join(" x ")
+      } workgroups would run nothing and leave the outputs undefined`,
+    );
+  }
   const device = tensors[program.bindings[0].name].device;
   const ranges = program.bindings.map(({ name }) => {
     const tensor = tensors[name];

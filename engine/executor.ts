@@ -190,12 +190,10 @@ export class Executor {
 
   /** Compiles programs. @throws {WgradError} when the device is lost or one does not compile */
   async prepare(records: readonly EngineRecord[], observers: Observers = {}): Promise<void> {
-    const programs = new Set<Program>(this.poison ? [POISON] : []);
-    if (observers.anomaly) programs.add(nonFinite(1, 0, 1).program);
-    for (const record of records) {
-      if (record.kind === "dispatch") programs.add(record.kernel.program);
-    }
-    await this.failures.unlessGone(this.pipelines.prepare(programs));
+    const own = this.poison ? [POISON] : [];
+    if (observers.anomaly) own.push(nonFinite(1, 0, 1).program);
+    const places = placesOf(records);
+    await this.failures.unlessGone(this.pipelines.prepare([...own, ...places.keys()], places));
   }
 
   /** Runs a prepared list once more. Never rejects: see `Failures`. */
@@ -502,6 +500,17 @@ export class Executor {
       }
     }
   }
+}
+
+/** The programs of a list, each with the place that asked for it first. */
+export function placesOf(records: readonly EngineRecord[]): Map<Program, Error> {
+  const places = new Map<Program, Error>();
+  for (const record of records) {
+    if (record.kind !== "dispatch") continue;
+    const { kernel: { program }, place } = record;
+    if (!places.has(program)) places.set(program, place);
+  }
+  return places;
 }
 
 interface PendingRead {

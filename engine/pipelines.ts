@@ -7,6 +7,7 @@
  */
 import { type ElementType, paramBytes, type Program } from "../kernels/kernel.ts";
 import { GpuError, LimitError } from "./errors.ts";
+import { placeOf } from "./place.ts";
 
 /** A program ready to run. */
 export interface CompiledProgram {
@@ -84,10 +85,15 @@ export class Pipelines {
 
   /**
    * Compiles what is missing, in parallel.
+   * @param places who asked for them, for the error
    * @throws {GpuError} with the numbered source line when a program does not compile.
    */
-  async prepare(programs: Iterable<Program>): Promise<void> {
-    await Promise.all(this.missing(programs).map((program) => this.compile(program)));
+  async prepare(
+    programs: Iterable<Program>,
+    places?: ReadonlyMap<Program, Error>,
+  ): Promise<void> {
+    const missing = this.missing(programs);
+    await Promise.all(missing.map((program) => this.compile(program, places?.get(program))));
   }
 
   /** Those of some programs that are not compiled, each once. */
@@ -100,21 +106,22 @@ export class Pipelines {
   }
 
   /** Compiles one program; a compilation that is under way is shared. */
-  compile(program: Program): Promise<void> {
+  compile(program: Program, place?: Error): Promise<void> {
     let job = this.#compiling.get(program.code);
     if (!job) {
-      job = this.#compile(program).finally(() => this.#compiling.delete(program.code));
+      job = this.#compile(program, place).finally(() => this.#compiling.delete(program.code));
       this.#compiling.set(program.code, job);
     }
     return job;
   }
 
-  async #compile(program: Program): Promise<void> {
+  async #compile(program: Program, place: Error | undefined): Promise<void> {
     const limits = this.gpu.limits;
+    const asked = place === undefined ? "" : `, asked for ${placeOf(place)}`;
     if (program.workgroupSize > limits.maxComputeInvocationsPerWorkgroup) {
       throw new LimitError(
         `${program.name} (${program.variant}) needs ${program.workgroupSize} invocations a workgroup, ` +
-          `this device allows ${limits.maxComputeInvocationsPerWorkgroup}; choose another variant`,
+          `this device allows ${limits.maxComputeInvocationsPerWorkgroup}${asked}; choose another variant`,
       );
     }
     const label = `${program.name}[${program.variant}]`;
@@ -131,7 +138,7 @@ export class Pipelines {
       });
       this.#compiled.set(program.code, { program, pipeline, layout });
     } catch (cause) {
-      throw new GpuError(await describeCompileError(program, module, cause), { cause });
+      throw new GpuError(await describeCompileError(program, asked, module, cause), { cause });
     }
   }
 
@@ -221,6 +228,7 @@ export class Pipelines {
 /** The compiler's message with the source around the line it names. */
 async function describeCompileError(
   program: Program,
+  asked: string,
   module: GPUShaderModule,
   cause: unknown,
 ): Promise<string> {
@@ -234,6 +242,6 @@ async function describeCompileError(
       .map((line, i) => `${String(from + i + 1).padStart(5)} | ${line}`);
     text += `\n${message.message}\n${around.join("\n")}`;
   }
-  return `${program.name} (${program.variant}) does not compile. If nobody changed its shader, update the driver ` +
+  return `${program.name} (${program.variant}) does not compile${asked}. If nobody changed its shader, update the driver ` +
     `or choose another adapter. The driver says: ${text}`;
 }

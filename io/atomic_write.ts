@@ -41,7 +41,8 @@ const unfinished = new Set<string>();
  *
  * An error of the chunks' source (a lost device, an interrupt) passes through as it is; the temporary file is removed
  * and the old file untouched then too. Only a killed process leaves its `<name>.<8 digits>.tmp` behind, which the next
- * write to that name removes; a program that ends at once by its own will calls `discardUnfinished` first.
+ * write to that name removes; a program that ends at once by its own will calls `discardUnfinished` first. In Node and on
+ * Windows, where nobody can tell whether its writer lives, it ends in `.unlocked.tmp` and stays until it is deleted by hand.
  * @returns how many bytes were written
  * @throws {DataError} (or `errorClass`) the disk is full, the folder is not writable and the like; names path and cause
  */

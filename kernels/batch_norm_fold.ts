@@ -17,7 +17,14 @@
  *         multiplied with 49 to 12,544 pixels of an image.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupSum } from "./snippets.ts";
 import type { Target } from "./target.ts";
 import { wgsl } from "./wgsl.ts";
@@ -124,7 +131,8 @@ fn main(${GROUP_ARGUMENTS}) {
 });
 
 /** The folded weight as `y`, and bias. Bindings: weight, gamma, mean, variance, beta, y, bias. */
-export function batchNormFold({ rows, n, eps }: BatchNormFoldShape): Kernel {
+export function batchNormFold(shape: BatchNormFoldShape): Kernel {
+  const { rows, n, eps } = shape;
   const vectors = n % 4 === 0, unit = vectors ? 4 : 1;
   const count = rows * n / unit;
   return {
@@ -142,6 +150,7 @@ export function batchNormFold({ rows, n, eps }: BatchNormFoldShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: rows * n + 5 * rows,
     bytes: 8 * rows * n + 20 * rows,
+    reference: (inputs) => batchNormFoldReference(shape, inputs),
   };
 }
 
@@ -158,10 +167,11 @@ export function batchNormFoldVariant(target: Target): BatchNormFoldVariant {
  * @param accumulate 1 adds dw to what y holds
  */
 export function batchNormFoldBackward(
-  { rows, n, eps }: BatchNormFoldShape,
+  shape: BatchNormFoldShape,
   variant: BatchNormFoldVariant,
   accumulate: 0 | 1,
 ): Kernel {
+  const { rows, n, eps } = shape;
   const vectors = n % 4 === 0, workgroup = variant === "workgroup";
   return {
     program: backward({ vectors, workgroup }),
@@ -179,15 +189,14 @@ export function batchNormFoldBackward(
     workgroups: foldWorkgroups(workgroup ? rows : ceilDiv(rows, SIZE)),
     flops: 3 * rows * n + 6 * rows,
     bytes: (12 + 4 * accumulate) * rows * n + 20 * rows,
+    reference: (inputs) => batchNormFoldBackwardReference(shape, inputs, accumulate),
   };
 }
 
 /** The plain loop of the fold. */
 export function batchNormFoldReference(
   { rows, n, eps }: BatchNormFoldShape,
-  { weight, gamma, mean, variance, beta }: Readonly<
-    Record<"weight" | "gamma" | "mean" | "variance" | "beta", ArrayLike<number>>
-  >,
+  { weight, gamma, mean, variance, beta }: Values,
 ): { y: Float64Array; bias: Float64Array } {
   const y = new Float64Array(rows * n), bias = new Float64Array(rows);
   for (let o = 0; o < rows; o++) {
@@ -198,15 +207,11 @@ export function batchNormFoldReference(
   return { y, bias };
 }
 
-/** The plain loop of its gradient. */
+/** The plain loop of its gradient; `y` is what an accumulating one adds to. */
 export function batchNormFoldBackwardReference(
   { rows, n, eps }: BatchNormFoldShape,
-  { weight, dFolded, dBias, gamma, mean, variance }: Readonly<
-    Record<
-      "weight" | "dFolded" | "dBias" | "gamma" | "mean" | "variance",
-      ArrayLike<number>
-    >
-  >,
+  { weight, dFolded, dBias, gamma, mean, variance, y: before }: Values,
+  accumulate: 0 | 1,
 ): { y: Float64Array; dGamma: Float64Array } {
   const y = new Float64Array(rows * n), dGamma = new Float64Array(rows);
   for (let o = 0; o < rows; o++) {
@@ -214,7 +219,7 @@ export function batchNormFoldBackwardReference(
     let ds = -mean[o] * dBias[o];
     for (let i = 0; i < n; i++) {
       ds += dFolded[o * n + i] * weight[o * n + i];
-      y[o * n + i] = gamma[o] * r * dFolded[o * n + i];
+      y[o * n + i] = gamma[o] * r * dFolded[o * n + i] + (accumulate ? before[o * n + i] : 0);
     }
     dGamma[o] = r * ds;
   }

@@ -15,7 +15,7 @@
  * Memory  As row_loss.ts says: 8 bytes a number, 32 a box.
  * @module
  */
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, Values } from "./kernel.ts";
 import { defineRowLoss, type RowLoss, rowLossReference, type RowLossShape } from "./row_loss.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -29,6 +29,7 @@ const L1: RowLoss<RowLossShape> = defineRowLoss({
   values: () => ({}),
   sizes: ({ rows }) => ({ pred: rows, goal: rows, dPred: rows }),
   flops: 4,
+  reference: l1LossReference,
 });
 
 /** Sizes and options of a GIoU loss. */
@@ -97,6 +98,7 @@ fn gradient_of(r: u32) -> vec4f {
   values: ({ eps }) => ({ eps }),
   sizes: ({ rows }) => ({ pred: 4 * rows, goal: 4 * rows, dPred: 4 * rows }),
   flops: 30,
+  reference: giouLossReference,
 });
 
 /** The L1 loss. Bindings: pred, goal, weight, divisor (where there are any), loss. */
@@ -119,49 +121,63 @@ export function giouLossBackward(shape: GiouLossShape): Kernel {
   return GIOU.backward(shape);
 }
 
-/** What the plain loops read. */
-export interface BoxLossInputs {
-  /** Predictions. */
-  readonly pred: ArrayLike<number>;
-  /** What they should be. */
-  readonly goal: ArrayLike<number>;
-  /** One for `per` rows. */
-  readonly weight?: ArrayLike<number>;
-  /** One number. */
-  readonly divisor?: ArrayLike<number>;
-}
-
 /** The plain loop of the L1 loss and its gradient. */
 export function l1LossReference(
   shape: RowLossShape,
-  { pred, goal, ...given }: BoxLossInputs,
+  { pred, goal, ...given }: Values,
 ): { loss: number; dPred: Float64Array } {
   const off = (r: number) => pred[r] - goal[r];
   const { loss, scales } = rowLossReference(shape, (r) => Math.abs(off(r)), given);
   return { loss, dPred: scales.map((scale, r) => scale === 0 ? 0 : scale * Math.sign(off(r))) };
 }
 
-/** The plain loop of the GIoU loss. */
+/** The plain loop of the GIoU loss and its gradient, side by side of each box. */
 export function giouLossReference(
   shape: GiouLossShape,
-  { pred, goal, ...given }: BoxLossInputs,
-): { loss: number } {
-  const area = (x1: number, y1: number, x2: number, y2: number) => (x2 - x1) * (y2 - y1);
-  const { loss } = rowLossReference(shape, (r) => {
-    const p = [0, 1, 2, 3].map((k) => pred[4 * r + k]),
-      g = [0, 1, 2, 3].map((k) => goal[4 * r + k]);
-    const [x1, y1] = [0, 1].map((k) => Math.max(p[k], g[k]));
-    const [x2, y2] = [2, 3].map((k) => Math.min(p[k], g[k]));
-    const shared = Math.max(x2 - x1, 0) * Math.max(y2 - y1, 0);
-    const both = Math.max(
-      area(p[0], p[1], p[2], p[3]) + area(g[0], g[1], g[2], g[3]) - shared,
-      shape.eps,
+  { pred, goal, ...given }: Values,
+): { loss: number; dPred: Float64Array } {
+  const corners = (of: ArrayLike<number>, r: number) => [0, 1, 2, 3].map((k) => of[4 * r + k]);
+  const sides = (low: number[], high: number[]) => [high[0] - low[0], high[1] - low[1]];
+  const area = ([width, height]: number[]) => width * height;
+  const positive = (size: number[]) => size.map((s) => Math.max(s, 0));
+  const areas = (r: number) => {
+    const p = corners(pred, r), g = corners(goal, r);
+    const overlap = sides(
+      [Math.max(p[0], g[0]), Math.max(p[1], g[1])],
+      [Math.min(p[2], g[2]), Math.min(p[3], g[3])],
     );
-    const [width, height] = [0, 1].map((k) =>
-      Math.max(Math.max(p[k + 2], g[k + 2]) - Math.min(p[k], g[k]), 0)
+    const around = sides(
+      [Math.min(p[0], g[0]), Math.min(p[1], g[1])],
+      [Math.max(p[2], g[2]), Math.max(p[3], g[3])],
     );
-    const whole = Math.max(width * height, shape.eps);
-    return 1 - (shared / both - (whole - both) / whole);
+    const own = sides(p, p.slice(2)), joint = area(positive(overlap));
+    const both = area(own) + area(sides(g, g.slice(2))) - joint;
+    return { p, g, overlap, around, own, joint, both, whole: area(positive(around)) };
+  };
+  const { loss, scales } = rowLossReference(shape, (r) => {
+    const { joint, both, whole } = areas(r);
+    const u = Math.max(both, shape.eps), e = Math.max(whole, shape.eps);
+    return 1 - (joint / u - (e - u) / e);
   }, given);
-  return { loss };
+  /** The share of max(a, b) that a has. */
+  const share = (a: number, b: number) => a === b ? 0.5 : a > b ? 1 : 0;
+  const dPred = new Float64Array(4 * shape.rows);
+  scales.forEach((scale, r) => {
+    if (scale === 0) return;
+    const { p, g, overlap, around, own, joint, both, whole } = areas(r);
+    const u = Math.max(both, shape.eps), e = Math.max(whole, shape.eps);
+    const byBoth = share(both, shape.eps) * (joint / u ** 2 - 1 / e);
+    const byWhole = share(whole, shape.eps) * u / e ** 2;
+    const byJoint = -1 / u - byBoth;
+    for (let side = 0; side < 4; side++) {
+      const axis = side % 2, other = 1 - axis, high = side > 1, sign = high ? 1 : -1;
+      const inner = high ? share(g[side], p[side]) : share(p[side], g[side]);
+      const outer = 1 - inner; // whichever side does not bound the overlap bounds the box around both
+      let d = byBoth * own[other];
+      if (overlap[axis] >= 0) d += byJoint * inner * Math.max(overlap[other], 0);
+      if (around[axis] >= 0) d += byWhole * outer * Math.max(around[other], 0);
+      dPred[4 * r + side] = scale * sign * d;
+    }
+  });
+  return { loss, dPred };
 }

@@ -16,7 +16,14 @@
  * Memory  48 bytes a box; a model has some dozens, so that one dispatch each way is what counts.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -157,6 +164,7 @@ export function decodeBoxes(shape: BoxDecodeShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 28 * count,
     bytes: 48 * count,
+    reference: (inputs) => decodeBoxesReference(shape, inputs),
   };
 }
 
@@ -170,6 +178,7 @@ export function decodeBoxesBackward(shape: BoxDecodeShape): Kernel {
     workgroups: foldWorkgroups(ceilDiv(shape.count, SIZE)),
     flops: 15 * size,
     bytes: 20 * size,
+    reference: (inputs) => decodeBoxesBackwardReference(shape, inputs),
   };
 }
 
@@ -196,29 +205,72 @@ export function convertBoxes(count: number, to: BoxForm, transposed: boolean): K
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 12 * count,
     bytes: 32 * count,
+    reference: ({ boxes }) =>
+      transposed ? convertBoxesBackwardReference(boxes, to) : convertBoxesReference(boxes, to),
   };
 }
 
-/** The plain loop of the decoding. */
-export function decodeBoxesReference(
-  { count, stds, maxRatio, clip }: BoxDecodeShape,
-  boxes: ArrayLike<number>,
-  deltas: ArrayLike<number>,
-): { y: Float64Array } {
-  const y = new Float64Array(4 * count);
-  for (let i = 0; i < 2 * count; i++) {
-    const at = 4 * Math.floor(i / 2) + i % 2, size = boxes[at + 2] - boxes[at];
-    const centre = (boxes[at] + boxes[at + 2]) / 2 + size * stds[i % 2] * deltas[at];
-    const ratio = Math.max(-maxRatio, Math.min(maxRatio, stds[2 + i % 2] * deltas[at + 2]));
-    const limit = i % 2 === 0 ? clip?.width : clip?.height;
-    const corner = (sign: number) => {
-      const value = centre + sign * size * Math.exp(ratio) / 2;
-      return limit === undefined ? value : Math.max(0, Math.min(limit, value));
-    };
-    y[at] = corner(-1);
-    y[at + 2] = corner(1);
+/** One axis of a decoded box: what both plain loops are made of. */
+function decodedAxis(
+  { stds, maxRatio, clip }: BoxDecodeShape,
+  { boxes, deltas }: Values,
+  i: number,
+  axis: number,
+) {
+  const at = 4 * i + axis, size = boxes[at + 2] - boxes[at], moved = stds[axis] * deltas[at];
+  const ratio = stds[2 + axis] * deltas[at + 2];
+  const growth = Math.exp(Math.max(-maxRatio, Math.min(maxRatio, ratio)));
+  const centre = (boxes[at] + boxes[at + 2]) / 2 + size * moved;
+  const limit = axis === 0 ? clip?.width : clip?.height;
+  const [low, high] = limit === undefined ? [-Infinity, Infinity] : [0, limit];
+  return {
+    at,
+    size,
+    moved,
+    growth,
+    free: Math.abs(ratio) <= maxRatio,
+    corners: [centre - size * growth / 2, centre + size * growth / 2],
+    low,
+    high,
+  };
+}
+
+/** The plain loop of the decoding. Inputs: boxes, deltas. */
+export function decodeBoxesReference(shape: BoxDecodeShape, inputs: Values): { y: Float64Array } {
+  const y = new Float64Array(4 * shape.count);
+  for (let i = 0; i < 2 * shape.count; i++) {
+    const { at, corners, low, high } = decodedAxis(shape, inputs, Math.floor(i / 2), i % 2);
+    corners.forEach((corner, k) => y[at + 2 * k] = Math.max(low, Math.min(high, corner)));
   }
   return { y };
+}
+
+/** The plain loop of its gradients. Inputs: boxes, deltas, dOut. */
+export function decodeBoxesBackwardReference(
+  shape: BoxDecodeShape,
+  inputs: Values,
+): { dBoxes: Float64Array; dDeltas: Float64Array } {
+  const { count, stds } = shape, { dOut } = inputs;
+  const dBoxes = new Float64Array(4 * count), dDeltas = new Float64Array(4 * count);
+  for (let i = 0; i < 2 * count; i++) {
+    const axis = i % 2;
+    const { at, size, moved, growth, free, corners, low, high } = decodedAxis(
+      shape,
+      inputs,
+      Math.floor(i / 2),
+      axis,
+    );
+    const [first, second] = corners.map((corner, k) =>
+      corner >= low && corner <= high ? dOut[at + 2 * k] : 0
+    );
+    const byCentre = first + second, bySize = (second - first) / 2;
+    dDeltas[at] = byCentre * size * stds[axis];
+    dDeltas[at + 2] = free ? bySize * size * growth * stds[2 + axis] : 0;
+    const byOwnSize = byCentre * moved + bySize * growth;
+    dBoxes[at] = byCentre / 2 - byOwnSize;
+    dBoxes[at + 2] = byCentre / 2 + byOwnSize;
+  }
+  return { dBoxes, dDeltas };
 }
 
 /** The plain loop of the conversion. */
@@ -227,6 +279,19 @@ export function convertBoxesReference(boxes: ArrayLike<number>, to: BoxForm): { 
   for (let i = 0; i < boxes.length / 2; i++) {
     const at = 4 * Math.floor(i / 2) + i % 2, a = boxes[at], b = boxes[at + 2];
     [y[at], y[at + 2]] = to === "xyxy" ? [a - b / 2, a + b / 2] : [(a + b) / 2, b - a];
+  }
+  return { y };
+}
+
+/** The plain loop of its gradient: what each of the two numbers of an axis gives to both results. */
+export function convertBoxesBackwardReference(
+  dOut: ArrayLike<number>,
+  to: BoxForm,
+): { y: Float64Array } {
+  const y = new Float64Array(dOut.length);
+  for (let i = 0; i < dOut.length / 2; i++) {
+    const at = 4 * Math.floor(i / 2) + i % 2, a = dOut[at], b = dOut[at + 2];
+    [y[at], y[at + 2]] = to === "xyxy" ? [a + b, (b - a) / 2] : [a / 2 - b, a / 2 + b];
   }
   return { y };
 }

@@ -28,7 +28,14 @@ import {
   conv2dSizes,
   conv2dWeightCost,
 } from "./conv2d_shape.ts";
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import {
   epilogueBindings,
   type EpilogueConfig,
@@ -187,6 +194,7 @@ export function conv2dReadable(shape: Conv2dShape, epilogue: Conv2dEpilogue = {}
     sizes,
     workgroups: foldWorkgroups(ceilDiv(sizes.y, SIZE)),
     ...cost,
+    reference: (inputs) => conv2dReference(shape, epilogue, inputs),
   };
 }
 
@@ -199,6 +207,7 @@ export function conv2dInputBackwardReadable(shape: Conv2dShape): Kernel {
     sizes,
     workgroups: foldWorkgroups(ceilDiv(sizes.y, SIZE)),
     ...cost,
+    reference: (inputs) => conv2dInputBackwardReference(shape, inputs),
   };
 }
 
@@ -211,6 +220,7 @@ export function conv2dWeightBackwardReadable(shape: Conv2dShape, accumulate: 0 |
     sizes,
     workgroups: foldWorkgroups(ceilDiv(sizes.y, SIZE)),
     ...cost,
+    reference: (inputs) => conv2dWeightBackwardReference(shape, inputs, { accumulate }),
   };
 }
 
@@ -237,46 +247,57 @@ function forEachProduct(
   }
 }
 
-/** The plain loop of the forward pass; `y` is what an accumulating convolution adds to. */
+/** The plain loop. Inputs: x, weight, bias and residual where the epilogue adds them, and y where it accumulates. */
 export function conv2dReference(
   shape: Conv2dShape,
   epilogue: Conv2dEpilogue,
-  inputs: {
-    x: ArrayLike<number>;
-    weight: ArrayLike<number>;
-    bias?: ArrayLike<number>;
-    residual?: ArrayLike<number>;
-    y?: ArrayLike<number>;
-  },
+  { x, weight, bias, residual, y: before }: Values,
 ): { y: Float64Array; pre: Float64Array } {
-  const { x, weight, bias, residual } = inputs;
   const pre = new Float64Array(conv2dSizes(shape).y);
   forEachProduct(shape, (i, w, o) => pre[o] += x[i] * weight[w]);
   const { bias: hasBias, activation } = epilogueConfig(epilogue);
   pre.forEach((_, i) => {
-    if (hasBias) pre[i] += bias![i % shape.outChannels];
-    if (epilogue.residual) pre[i] += residual![i];
+    if (hasBias) pre[i] += bias[i % shape.outChannels];
+    if (epilogue.residual) pre[i] += residual[i];
   });
   const y = pre.map((sum, i) =>
-    activationReference(activation, sum) + (epilogue.accumulate ? inputs.y![i] : 0)
+    activationReference(activation, sum) + (epilogue.accumulate ? before[i] : 0)
   );
   return { y, pre };
 }
 
-/** The plain loops of the gradients of sums of products, without epilogue. */
-export function conv2dBackwardReference(
+/** The plain loop of the input gradient. */
+export function conv2dInputBackwardReference(
   shape: Conv2dShape,
-  { x, weight, dOut }: {
-    x: ArrayLike<number>;
-    weight: ArrayLike<number>;
-    dOut: ArrayLike<number>;
-  },
-): { dx: Float64Array; dWeight: Float64Array } {
-  const sizes = conv2dSizes(shape);
-  const dx = new Float64Array(sizes.x), dWeight = new Float64Array(sizes.weight);
+  { dOut, weight }: Values,
+): { y: Float64Array } {
+  const y = new Float64Array(conv2dSizes(shape).x);
+  forEachProduct(shape, (i, w, o) => y[i] += dOut[o] * weight[w]);
+  return { y };
+}
+
+/** Options of the plain loop of the weight gradient. */
+export interface Conv2dWeightReferenceOptions {
+  /** 1 adds to the y that is given; default 0. */
+  readonly accumulate?: 0 | 1;
+  /** Partial gradients, one after the other; default 1, the whole. */
+  readonly splits?: number;
+  /** Pixels of the output that each of them sums over; default all. */
+  readonly pixels?: number;
+}
+
+/** The plain loop of the weight gradient. */
+export function conv2dWeightBackwardReference(
+  shape: Conv2dShape,
+  { x, dOut, y: before }: Values,
+  { accumulate = 0, splits = 1, pixels = Infinity }: Conv2dWeightReferenceOptions = {},
+): { y: Float64Array } {
+  const { weight } = conv2dSizes(shape);
+  const y = new Float64Array(splits * weight);
+  if (accumulate) y.set(before);
   forEachProduct(shape, (i, w, o) => {
-    dx[i] += dOut[o] * weight[w];
-    dWeight[w] += dOut[o] * x[i];
+    const part = Math.floor(Math.floor(o / shape.outChannels) / pixels);
+    y[part * weight + w] += dOut[o] * x[i];
   });
-  return { dx, dWeight };
+  return { y };
 }

@@ -15,6 +15,7 @@
  * Measured conv2d_select.ts.
  * @module
  */
+import { conv2dInputBackwardReference, conv2dReference } from "./conv2d.ts";
 import {
   GATHER_FUNCTIONS,
   GATHER_PARAMS,
@@ -192,10 +193,18 @@ export function conv2dTiled(
   epilogue: Conv2dEpilogue,
   tile: RegisterTile,
 ): Kernel {
-  return { ...launch(shape, "forward", epilogue, tile), ...conv2dCost(shape, epilogue) };
+  return {
+    ...launch(shape, "forward", epilogue, tile),
+    ...conv2dCost(shape, epilogue),
+    reference: (inputs) => conv2dReference(shape, epilogue, inputs),
+  };
 }
 
 /** dx by register tiles. Bindings: dOut, weight, y. */
 export function conv2dInputBackwardTiled(shape: Conv2dShape, tile: RegisterTile): Kernel {
-  return { ...launch(shape, "input_backward", {}, tile), ...conv2dInputCost(shape) };
+  return {
+    ...launch(shape, "input_backward", {}, tile),
+    ...conv2dInputCost(shape),
+    reference: (inputs) => conv2dInputBackwardReference(shape, inputs),
+  };
 }

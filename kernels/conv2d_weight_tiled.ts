@@ -14,6 +14,7 @@
  * Measured conv2d_select.ts.
  * @module
  */
+import { conv2dWeightBackwardReference } from "./conv2d.ts";
 import { conv2dOutput, type Conv2dShape, conv2dWeightCost } from "./conv2d_shape.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import {
@@ -136,6 +137,7 @@ export function conv2dWeightBackwardTiled(
   const taps = kernelHeight * kernelWidth;
   const tilesM = ceilDiv(outChannels, tm), tilesN = ceilDiv(channels, tn);
   const tiles = splits * tilesM * taps * tilesN;
+  const chunk = ceilDiv(batch * outHeight, splits);
   const { sizes, flops, bytes } = conv2dWeightCost(shape, accumulate ?? 0);
   return {
     program: program({ ...epilogueConfig({ accumulate }), tm, tn }),
@@ -144,7 +146,7 @@ export function conv2dWeightBackwardTiled(
       tiles_m: tilesM,
       tiles_n: tilesN,
       lines: batch * outHeight,
-      chunk: ceilDiv(batch * outHeight, splits),
+      chunk,
       height,
       width,
       channels,
@@ -161,5 +163,11 @@ export function conv2dWeightBackwardTiled(
     workgroups: foldWorkgroups(ceilDiv(tiles, SIZE)),
     flops,
     bytes: bytes + 4 * sizes.y * (splits - 1),
+    reference: (inputs) =>
+      conv2dWeightBackwardReference(shape, inputs, {
+        accumulate,
+        splits,
+        pixels: chunk * outWidth,
+      }),
   };
 }

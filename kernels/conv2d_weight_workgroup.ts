@@ -12,6 +12,7 @@
  *         serves TILE multiply-adds.
  * @module
  */
+import { conv2dWeightBackwardReference } from "./conv2d.ts";
 import { conv2dOutput, type Conv2dShape, conv2dWeightCost } from "./conv2d_shape.ts";
 import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
 import {
@@ -138,7 +139,7 @@ export function conv2dWeightBackwardWorkgroup(
   const n = kernelHeight * kernelWidth * channels;
   const tilesM = ceilDiv(outChannels, tile), tilesN = ceilDiv(n, tile);
   const groups = splits * tilesM * tilesN;
-  const pixels = batch * outHeight * outWidth;
+  const pixels = batch * outHeight * outWidth, chunk = ceilDiv(pixels, splits);
   const { sizes, flops, bytes } = conv2dWeightCost(shape, accumulate ?? 0);
   return {
     program: program({ ...epilogueConfig({ accumulate }), tile }),
@@ -147,7 +148,7 @@ export function conv2dWeightBackwardWorkgroup(
       tiles_m: tilesM,
       tiles_n: tilesN,
       pixels,
-      chunk: ceilDiv(pixels, splits),
+      chunk,
       n,
       height,
       width,
@@ -164,5 +165,7 @@ export function conv2dWeightBackwardWorkgroup(
     workgroups: foldWorkgroups(groups),
     flops,
     bytes: bytes + 4 * sizes.y * (splits - 1),
+    reference: (inputs) =>
+      conv2dWeightBackwardReference(shape, inputs, { accumulate, splits, pixels: chunk }),
   };
 }

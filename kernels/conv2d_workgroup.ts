@@ -16,6 +16,7 @@
  * Cost    On a software adapter 5 times that of conv2d_tiled.ts (lavapipe, 3 x 3, 64 channels to 64).
  * @module
  */
+import { conv2dInputBackwardReference, conv2dReference } from "./conv2d.ts";
 import {
   GATHER_FUNCTIONS,
   GATHER_PARAMS,
@@ -183,10 +184,18 @@ export function conv2dWorkgroup(
   epilogue: Conv2dEpilogue,
   tile: WorkgroupTile,
 ): Kernel {
-  return { ...launch(shape, "forward", epilogue, tile), ...conv2dCost(shape, epilogue) };
+  return {
+    ...launch(shape, "forward", epilogue, tile),
+    ...conv2dCost(shape, epilogue),
+    reference: (inputs) => conv2dReference(shape, epilogue, inputs),
+  };
 }
 
 /** dx by workgroup tiles. Bindings: dOut, weight, y. */
 export function conv2dInputBackwardWorkgroup(shape: Conv2dShape, tile: WorkgroupTile): Kernel {
-  return { ...launch(shape, "input_backward", {}, tile), ...conv2dInputCost(shape) };
+  return {
+    ...launch(shape, "input_backward", {}, tile),
+    ...conv2dInputCost(shape),
+    reference: (inputs) => conv2dInputBackwardReference(shape, inputs),
+  };
 }

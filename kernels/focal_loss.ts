@@ -14,7 +14,7 @@
  * Memory  As row_loss.ts says: 8 bytes a logit.
  * @module
  */
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, Values } from "./kernel.ts";
 import { defineRowLoss, type RowLoss, rowLossReference, type RowLossShape } from "./row_loss.ts";
 import { sigmoidFunction } from "./activations.ts";
 import { wgsl } from "./wgsl.ts";
@@ -86,6 +86,7 @@ fn gradient_of(r: u32) -> f32 {
       dPred: rows,
     }),
     flops: 30,
+    reference: focalLossReference,
   });
 }
 
@@ -104,12 +105,7 @@ export function focalLossBackward(shape: FocalLossShape): Kernel {
 /** The plain loop of both. */
 export function focalLossReference(
   shape: FocalLossShape,
-  { pred, targets, ...given }: {
-    pred: ArrayLike<number>;
-    targets: ArrayLike<number>;
-    weight?: ArrayLike<number>;
-    divisor?: ArrayLike<number>;
-  },
+  { pred, targets, ...given }: Values,
 ): { loss: number; dPred: Float64Array } {
   const { classes, alpha, gamma } = shape;
   const one = (r: number) =>

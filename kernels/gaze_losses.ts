@@ -20,7 +20,7 @@
  *         error (1.5e-8); WGSL's own acos may be off by 6.8e-5.
  * @module
  */
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, Values } from "./kernel.ts";
 import { defineRowLoss, type RowLoss, rowLossReference, type RowLossShape } from "./row_loss.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -93,6 +93,7 @@ fn gradient_of(r: u32) -> vec3f {
   values: ({ clamp }) => ({ clamp }),
   sizes: ({ rows }) => ({ pred: 3 * rows, goal: 3 * rows, dPred: 3 * rows }),
   flops: 60,
+  reference: angleLossReference,
 });
 
 const CHANGES = wgsl`
@@ -104,7 +105,9 @@ fn change_of(first: u32, t: u32) -> vec3f {
   return 2.0 * vector_of(first + t) - vector_of(first + before) - vector_of(first + behind);
 }`;
 
-const CHANGE: RowLoss<ChangeLossShape & RowLossShape> = defineRowLoss({
+const CHANGE: RowLoss<ChangeLossShape & RowLossShape> = defineRowLoss<
+  ChangeLossShape & RowLossShape
+>({
   name: "change_loss",
   params: { frames: "u32" },
   bindings: { pred: "read f32" },
@@ -130,6 +133,7 @@ fn gradient_of(r: u32) -> vec3f {
   values: ({ frames }) => ({ frames }),
   sizes: ({ rows }) => ({ pred: 3 * rows, dPred: 3 * rows }),
   flops: 15,
+  reference: changeLossReference,
 });
 
 /** The angle's loss. Bindings: pred, goal, weight, divisor (where there are any), loss. */
@@ -158,12 +162,7 @@ const dot = (a: readonly number[], b: readonly number[]) => a.reduce((s, x, k) =
 /** The plain loop of the angle's loss and its gradient. */
 export function angleLossReference(
   shape: AngleLossShape,
-  { pred, goal, ...given }: {
-    pred: ArrayLike<number>;
-    goal: ArrayLike<number>;
-    weight?: ArrayLike<number>;
-    divisor?: ArrayLike<number>;
-  },
+  { pred, goal, ...given }: Values,
 ): { loss: number; dPred: Float64Array } {
   const bound = 1 - shape.clamp;
   const of = (r: number) => {
@@ -189,7 +188,7 @@ export function angleLossReference(
 /** The plain loop of the loss of change and its gradient. */
 export function changeLossReference(
   shape: ChangeLossShape,
-  { pred, ...given }: { pred: ArrayLike<number>; divisor?: ArrayLike<number> },
+  { pred, ...given }: Values,
 ): { loss: number; dPred: Float64Array } {
   const { frames, rows } = shape;
   // (row, factor) of the three terms of a second difference

@@ -13,7 +13,14 @@
  *         look at the pixels before. 12 bytes an element of x and 8 of y, where indices would add 4 to write and to read.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, MAX_F32 } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -189,6 +196,7 @@ export function maxPool(shape: MaxPoolShape): Kernel {
     sizes,
     flops: shape.kernel ** 2 * sizes.y,
     bytes: 4 * (sizes.x + sizes.y),
+    reference: ({ x }) => maxPoolReference(shape, x),
   };
 }
 
@@ -202,41 +210,44 @@ export function maxPoolBackward(shape: MaxPoolShape): Kernel {
     sizes: { x, y, dOut: y, dx: x },
     flops: shape.kernel ** 2 * y,
     bytes: 8 * (x + y),
+    reference: (inputs) => maxPoolBackwardReference(shape, inputs),
   };
 }
 
-/** Index in x of the maximum of each element of y, the first of equal ones: the plain loop of all. */
-function places(shape: MaxPoolShape, x: ArrayLike<number>): Uint32Array {
+/** Calls `visit` with each element of y and each of its window in x, row by row. */
+function forEachPair(shape: MaxPoolShape, visit: (y: number, x: number) => void): void {
   const { batch, height, width, channels, kernel, stride, padding } = shape;
   const { outHeight, outWidth } = maxPoolOutput(shape);
-  return Uint32Array.from({ length: batch * outHeight * outWidth * channels }, (_, at) => {
+  for (let at = 0; at < batch * outHeight * outWidth * channels; at++) {
     const c = at % channels, pixel = Math.floor(at / channels);
     const r = pixel % outWidth, q = Math.floor(pixel / outWidth) % outHeight;
     const image = Math.floor(pixel / outWidth / outHeight);
-    let best = -1;
     for (let i = 0; i < kernel ** 2; i++) {
       const h = stride * q + Math.floor(i / kernel) - padding;
       const v = stride * r + i % kernel - padding;
       if (h < 0 || h >= height || v < 0 || v >= width) continue;
-      const from = ((image * height + h) * width + v) * channels + c;
-      if (best < 0 || x[from] > x[best]) best = from;
+      visit(at, ((image * height + h) * width + v) * channels + c);
     }
-    return best;
-  });
+  }
 }
 
 /** The plain loop of the forward. */
 export function maxPoolReference(shape: MaxPoolShape, x: ArrayLike<number>): { y: Float64Array } {
-  return { y: Float64Array.from(places(shape, x), (from) => x[from]) };
+  const y = new Float64Array(sizesOf(shape).y).fill(-Infinity);
+  forEachPair(shape, (at, from) => y[at] = Math.max(y[at], x[from]));
+  return { y };
 }
 
-/** The plain loop of the backward. */
+/** The plain loop of the backward: the first pixel of a window that equals its y gets dOut. */
 export function maxPoolBackwardReference(
   shape: MaxPoolShape,
-  x: ArrayLike<number>,
-  dOut: ArrayLike<number>,
+  { x, y, dOut }: Values,
 ): { dx: Float64Array } {
-  const dx = new Float64Array(x.length);
-  places(shape, x).forEach((from, at) => dx[from] += dOut[at]);
+  const dx = new Float64Array(x.length), given = new Uint8Array(y.length);
+  forEachPair(shape, (at, from) => {
+    if (given[at] || x[from] !== y[at]) return;
+    given[at] = 1;
+    dx[from] += dOut[at];
+  });
   return { dx };
 }

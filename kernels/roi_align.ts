@@ -295,6 +295,8 @@ export function roiAlign(shape: RoiAlignShape): Kernel {
     flops: 10 * samples ** 2 * size,
     // each box reads about as many pixels as it has samples
     bytes: 4 * (1 + samples ** 2) * size + 16 * batch * boxes,
+    reference: ({ rois, ...maps }) =>
+      roiAlignReference(shape, rois, levels.map((_, l) => maps[`x${l}`])),
   };
 }
 
@@ -324,6 +326,7 @@ export function roiAlignBackward(shape: RoiAlignShape, level: number): Kernel {
     workgroups: foldWorkgroups(ceilDiv(count, SIZE)),
     flops: 4 * boxes * size,
     bytes: 4 * size + 16 * batch * boxes + 4 * batch * boxes * bins ** 2 * channels,
+    reference: ({ rois, dOut }) => roiAlignBackwardReference(shape, level, rois, dOut),
   };
 }
 

@@ -13,7 +13,14 @@
  *         GIoU loss alone would be some 40.
  * @module
  */
-import { ceilDiv, defineProgram, foldWorkgroups, type Kernel, memoize } from "./kernel.ts";
+import {
+  ceilDiv,
+  defineProgram,
+  foldWorkgroups,
+  type Kernel,
+  memoize,
+  type Values,
+} from "./kernel.ts";
 import type { Access, ElementType, ScalarType } from "./kernel.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS, workgroupSum } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
@@ -50,6 +57,8 @@ export interface RowLossSource<S extends RowLossShape> {
   sizes(shape: S): Record<string, number>;
   /** Operations of a row, forward. */
   readonly flops: number;
+  /** The plain loop of both passes, for a gradient of the loss of 1. */
+  reference(shape: S, inputs: Values): { loss: number; dPred: Float64Array };
 }
 
 /** Both passes of a loss. */
@@ -179,6 +188,7 @@ fn main(${GROUP_ARGUMENTS}) {
         workgroups: [1, 1, 1],
         flops: source.flops * shape.rows,
         bytes: bytes + 4,
+        reference: (inputs) => ({ loss: [source.reference(shape, inputs).loss] }),
       };
     },
     backward: (shape) => {
@@ -190,6 +200,9 @@ fn main(${GROUP_ARGUMENTS}) {
         workgroups: foldWorkgroups(ceilDiv(shape.rows, SIZE)),
         flops: 2 * source.flops * shape.rows,
         bytes: bytes + 4 * sizes.dPred,
+        reference: ({ dOut, ...inputs }) => ({
+          dPred: source.reference(shape, inputs).dPred.map((d) => dOut[0] * d),
+        }),
       };
     },
   };
@@ -203,12 +216,12 @@ function variantOf({ weighted, divided }: Config): string {
 export function rowLossReference(
   { rows, per, divisor, factor }: RowLossShape,
   lossOf: (row: number) => number,
-  given: { weight?: ArrayLike<number>; divisor?: ArrayLike<number> },
+  { weight, divisor: count }: Values,
 ): { loss: number; scales: Float64Array } {
-  const scale = factor / ((divisor === "tensor" ? given.divisor![0] : divisor) + ROW_LOSS_EPS);
+  const scale = factor / ((divisor === "tensor" ? count[0] : divisor) + ROW_LOSS_EPS);
   const scales = Float64Array.from(
     { length: rows },
-    (_, r) => scale * (per > 0 ? given.weight![Math.floor(r / per)] : 1),
+    (_, r) => scale * (per > 0 ? weight[Math.floor(r / per)] : 1),
   );
   return { loss: scales.reduce((sum, s, r) => s === 0 ? sum : sum + s * lossOf(r), 0), scales };
 }

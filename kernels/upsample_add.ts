@@ -137,6 +137,7 @@ export function upsampleAdd(shape: UpsampleAddShape): Kernel {
     sizes: { coarse, fine, y: fine },
     flops: fine,
     bytes: 4 * (coarse + 2 * fine),
+    reference: ({ coarse, fine }) => upsampleAddReference(shape, coarse, fine),
   };
 }
 
@@ -150,6 +151,7 @@ export function upsampleAddBackward(shape: UpsampleAddShape): Kernel {
     sizes: { dOut: fine, dCoarse: coarse },
     flops: fine,
     bytes: 4 * (coarse + fine),
+    reference: ({ dOut }) => upsampleAddBackwardReference(shape, dOut),
   };
 }
 

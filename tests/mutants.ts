@@ -5,7 +5,7 @@
  * program run until one fails. A mutant that no test kills is a survivor: a test is missing, or the change changes
  * nothing (then it belongs into tests/mutants/equivalent.ts, with the reason).
  *
- * `--only` takes a kernel file's name or part of a program's `name[variant]`; `--seconds` ends the run (default 600),
+ * `--only` takes a kernel file's name or part of a program's `name[variant]`, and may be given again; `--seconds` ends the run (default 600),
  * which goes round the programs so that each gets its share; `--per` bounds the mutants of one program. `--chrome` runs
  * them in Chrome: SwiftShader runs 4 invocations together, lavapipe 8, so a barrier that one of them does not need may be
  * needed by the other. The exit code is 1 where a mutant survives.
@@ -24,7 +24,7 @@ const { values, positionals } = parseArgs({
   args: Deno.args,
   allowPositionals: true,
   options: {
-    only: { type: "string", default: "" },
+    only: { type: "string", multiple: true, default: [""] },
     seconds: { type: "string", default: "600" },
     per: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
@@ -84,14 +84,17 @@ async function traceAll(host: Host, count: number): Promise<Trace[]> {
   return traces;
 }
 
+/** Labels of the programs of a kernel file. */
+function labelsOf(wanted: string): string[] {
+  return CATALOGUE.filter(({ family }) => family === wanted)
+    .flatMap(({ small }) => small())
+    .map(({ kernel: { program } }) => `${program.name}[${program.variant}]`);
+}
+
 /** Labels of the programs that `--only` asks for. */
+const wanted = new Set(values.only.flatMap(labelsOf));
 function isWanted(label: string): boolean {
-  const { only } = values;
-  if (only === "" || label.includes(only)) return true;
-  return CATALOGUE.some(({ family, small }) =>
-    family === only &&
-    small().some(({ kernel: { program } }) => `${program.name}[${program.variant}]` === label)
-  );
+  return wanted.has(label) || values.only.some((only) => label.includes(only));
 }
 
 /** All mutations of every program that is asked for, by label. */

@@ -5,15 +5,11 @@
 import {
   batchNormFold,
   batchNormFoldBackward,
-  batchNormFoldBackwardReference,
-  batchNormFoldReference,
   type BatchNormFoldShape,
 } from "../batch_norm_fold.ts";
 import {
-  conv2dBackwardReference,
   conv2dInputBackwardReadable,
   conv2dReadable,
-  conv2dReference,
   conv2dWeightBackwardReadable,
 } from "../conv2d.ts";
 import {
@@ -22,22 +18,15 @@ import {
   conv2dWeightBackward,
   conv2dWeightLaunch,
   type Conv2dWeightVariant,
-  conv2dWeightVariant,
 } from "../conv2d_select.ts";
-import {
-  type Conv2dEpilogue,
-  conv2dOutput,
-  type Conv2dShape,
-  conv2dSizes,
-} from "../conv2d_shape.ts";
+import type { Conv2dEpilogue, Conv2dShape } from "../conv2d_shape.ts";
 import { conv2dInputBackwardTiled, conv2dTiled, conv2dTileFits } from "../conv2d_tiled.ts";
 import { conv2dWeightBackwardTiled, conv2dWeightTileFits } from "../conv2d_weight_tiled.ts";
 import { conv2dWeightBackwardWorkgroup } from "../conv2d_weight_workgroup.ts";
 import { conv2dInputBackwardWorkgroup, conv2dWorkgroup } from "../conv2d_workgroup.ts";
 import type { RegisterTile } from "../register_tile.ts";
 import type { WorkgroupTile } from "../workgroup_tile.ts";
-import { array, type CatalogueEntry, each, entry, pairs, sum, TARGETS } from "./entry.ts";
-import type { Values } from "../kernel.ts";
+import { type CatalogueEntry, each, entry, pairs, TARGETS } from "./entry.ts";
 
 /** A convolution of `size` [B, H, W, C] with `kernel` [O, KH, KW]. */
 function shapeOf(
@@ -116,89 +105,22 @@ const WEIGHT_VARIANTS: Conv2dWeightVariant[] = [
   { kind: "workgroup", tile: 32, splits: 3 },
 ];
 
-function forward(inputs: Values, shape: Conv2dShape, epilogue: Conv2dEpilogue = {}): Values {
-  return {
-    ...conv2dReference(shape, epilogue, inputs as unknown as { x: number[]; weight: number[] }),
-  };
-}
-
-function inputGradient({ dOut, weight }: Values, shape: Conv2dShape): Values {
-  return {
-    y: conv2dBackwardReference(shape, { x: array(conv2dSizes(shape).x, () => 0), weight, dOut }).dx,
-  };
-}
-
-/** The weight gradient, added to what y holds where asked. */
-function weightGradient({ x, dOut, y }: Values, shape: Conv2dShape, accumulate?: 0 | 1): Values {
-  const weight = array(conv2dSizes(shape).weight, () => 0);
-  const { dWeight } = conv2dBackwardReference(shape, { x, weight, dOut });
-  return { y: dWeight.map((value, i) => value + (accumulate ? y[i] : 0)) };
-}
-
-/** Pixels of y that one of the splits of a weight gradient has. */
-function chunkOf(kind: "tiled" | "workgroup", shape: Conv2dShape, splits: number): number {
-  const { outHeight, outWidth } = conv2dOutput(shape), lines = shape.batch * outHeight;
-  return kind === "tiled"
-    ? Math.ceil(lines / splits) * outWidth
-    : Math.ceil(lines * outWidth / splits);
-}
-
-/** Partial weight gradients, one after the other. */
-function partialGradients(
-  inputs: Values,
-  shape: Conv2dShape,
-  kind: "tiled" | "workgroup",
-  splits: number,
-): Values {
-  const { x, dOut } = inputs, { weight } = conv2dSizes(shape);
-  const y = new Float64Array(splits * weight), split = chunkOf(kind, shape, splits);
-  for (let s = 0; s < splits; s++) {
-    const own = array(
-      dOut.length,
-      (i) => Math.floor(i / shape.outChannels / split) === s ? dOut[i] : 0,
-    );
-    y.set(weightGradient({ x, dOut: own }, shape).y as Float64Array, s * weight);
-  }
-  return { y };
-}
-
-/** What the product or the sum of a weight gradient's launch writes. */
-function launched(
-  inputs: Values,
-  shape: Conv2dShape,
-  accumulate: 0 | 1,
-  variant: Conv2dWeightVariant,
-): Values {
-  if (inputs.dOut === undefined) { // the sum
-    const { weight } = conv2dSizes(shape), splits = inputs.x.length / weight;
-    const total = (i: number) => sum(splits, (s) => inputs.x[s * weight + i]);
-    return { y: array(weight, (i) => total(i) + (accumulate ? inputs.y[i] : 0)) };
-  }
-  return variant.kind === "readable" || variant.splits === 1
-    ? weightGradient(inputs, shape, accumulate)
-    : partialGradients(inputs, shape, variant.kind, variant.splits);
-}
-
 const forwards = [
   entry("conv2d", conv2dReadable, {
     small: calls([...ODD, ...VECTORS]),
     huge: pairs(MANY, [{}]),
-    reference: (inputs, [shape, epilogue]) => forward(inputs, shape, epilogue),
   }),
   entry("conv2d_tiled", conv2dTiled, {
     small: forwardTiles,
     huge: MANY_VECTORS.map((shape) => [shape, {}, TILES[0]]),
-    reference: (inputs, [shape, epilogue]) => forward(inputs, shape, epilogue),
   }),
   entry("conv2d_workgroup", conv2dWorkgroup, {
     small: tiledCalls([...VECTORS, ...WIDE], WORKGROUP_TILES),
     huge: MANY_VECTORS.map((shape) => [shape, {}, 32]),
-    reference: (inputs, [shape, epilogue]) => forward(inputs, shape, epilogue),
   }),
   entry("conv2d_select", conv2d, {
     small: pairs(calls([...ODD, ...VECTORS, ...WIDE]), TARGETS)
       .map(([[shape, epilogue], target]) => [shape, epilogue, target] as const),
-    reference: (inputs, [shape, epilogue]) => forward(inputs, shape, epilogue),
   }),
 ];
 
@@ -206,21 +128,17 @@ const inputGradients = [
   entry("conv2d", conv2dInputBackwardReadable, {
     small: each([...ODD, ...VECTORS]),
     huge: each(MANY),
-    reference: (inputs, [shape]) => inputGradient(inputs, shape),
   }),
   entry("conv2d_tiled", conv2dInputBackwardTiled, {
     small: inputTiles,
     huge: pairs(MANY_VECTORS, [TILES[0]]),
-    reference: (inputs, [shape]) => inputGradient(inputs, shape),
   }),
   entry("conv2d_workgroup", conv2dInputBackwardWorkgroup, {
     small: pairs([...VECTORS, ...WIDE], WORKGROUP_TILES),
     huge: pairs(MANY_VECTORS, WORKGROUP_TILES),
-    reference: (inputs, [shape]) => inputGradient(inputs, shape),
   }),
   entry("conv2d_select", conv2dInputBackward, {
     small: pairs([...ODD, ...VECTORS, ...WIDE], TARGETS),
-    reference: (inputs, [shape]) => inputGradient(inputs, shape),
   }),
 ];
 
@@ -228,7 +146,6 @@ const weightGradients = [
   entry("conv2d", conv2dWeightBackwardReadable, {
     small: pairs([...ODD, ...VECTORS], SUMS),
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 12 - 1, 1, 1], 1, 0), 0]],
-    reference: (inputs, [shape, accumulate]) => weightGradient(inputs, shape, accumulate),
   }),
   entry("conv2d_weight_tiled", conv2dWeightBackwardTiled, {
     small: [
@@ -238,10 +155,6 @@ const weightGradients = [
         .map(([splits, tile]) => [WIDE[0], undefined, tile, splits] as const),
     ],
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 13 - 4, 1, 1], 1, 0), 0, TILES[0]]],
-    reference: (inputs, [shape, accumulate, , splits = 1]) =>
-      splits === 1
-        ? weightGradient(inputs, shape, accumulate)
-        : partialGradients(inputs, shape, "tiled", splits),
   }),
   entry("conv2d_weight_workgroup", conv2dWeightBackwardWorkgroup, {
     small: [
@@ -251,22 +164,14 @@ const weightGradients = [
       ...[2, 3].map((splits) => [WIDE[0], undefined, 64, splits] as const),
     ],
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 13 - 4, 1, 1], 1, 0), 0, 32]],
-    reference: (inputs, [shape, accumulate, , splits = 1]) =>
-      splits === 1
-        ? weightGradient(inputs, shape, accumulate)
-        : partialGradients(inputs, shape, "workgroup", splits),
   }),
   entry("conv2d_select", conv2dWeightLaunch, {
     small: pairs(pairs([VECTORS[0]], SUMS), WEIGHT_VARIANTS)
       .map(([[shape, accumulate], variant]) => [shape, accumulate, variant] as const),
-    reference: (inputs, [shape, accumulate, variant]) =>
-      launched(inputs, shape, accumulate, variant),
   }),
   entry("conv2d_select", conv2dWeightBackward, {
     small: pairs(pairs([...ODD, ...VECTORS, ...WIDE], SUMS), TARGETS)
       .map(([[shape, accumulate], target]) => [shape, accumulate, target] as const),
-    reference: (inputs, [shape, accumulate, target]) =>
-      launched(inputs, shape, accumulate, conv2dWeightVariant(shape, target)),
   }),
 ];
 
@@ -283,20 +188,12 @@ const norms = [
     small: each(FOLDS),
     huge: [[{ rows: 2 ** 12, n: 2 ** 13 - 1, eps: 0 }]],
     input: variance,
-    reference: (inputs, [shape]) => ({
-      ...batchNormFoldReference(shape, inputs as Parameters<typeof batchNormFoldReference>[1]),
-    }),
   }),
   entry("batch_norm_fold", batchNormFoldBackward, {
     small: pairs(pairs(FOLDS, ["invocation", "workgroup"] as const), SUMS)
       .map(([[shape, variant], accumulate]) => [shape, variant, accumulate] as const),
     huge: [[{ rows: 2 ** 17, n: 2 ** 8 - 1, eps: 0 }, "workgroup", 0]],
     input: variance,
-    reference: (inputs, [shape, , accumulate]) => {
-      const gradients = inputs as Parameters<typeof batchNormFoldBackwardReference>[1];
-      const { y, dGamma } = batchNormFoldBackwardReference(shape, gradients);
-      return { y: y.map((dw, i) => dw + (accumulate ? inputs.y[i] : 0)), dGamma };
-    },
   }),
 ];
 

@@ -2,7 +2,7 @@
  * What a catalogue entry is, and helpers to write many calls down shortly.
  * @module
  */
-import type { Kernel, Values } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
 import { type AdapterClass, DEFAULT_TARGET, type Target } from "../target.ts";
 
 /** One launch function with its calls. */
@@ -35,8 +35,6 @@ export interface Calls<A extends readonly unknown[]> {
   readonly huge?: readonly Readonly<A>[];
   /** See `CataloguedKernel`; default: the value as it is. */
   readonly input?: (value: number, name: string, i: number, args: Readonly<A>) => number;
-  /** The plain loop of launches that do not carry it. */
-  readonly reference?: (inputs: Values, args: Readonly<A>, kernel: Kernel) => Values;
 }
 
 /**
@@ -47,15 +45,13 @@ export interface Calls<A extends readonly unknown[]> {
 export function entry<A extends readonly unknown[]>(
   family: string,
   launch: (...args: A) => object,
-  { small, huge = [], input = (value) => value, reference }: Calls<NoInfer<A>>,
+  { small, huge = [], input = (value) => value }: Calls<NoInfer<A>>,
 ): CatalogueEntry {
   const kernelsOf = (args: Readonly<A>): CataloguedKernel[] => {
     const launched = launch(...[...args] as unknown as A);
     const kernels = isKernel(launched) ? [launched] : Object.values(launched).filter(isKernel);
     return kernels.map((kernel) => ({
-      kernel: reference === undefined
-        ? kernel
-        : { ...kernel, reference: (inputs) => reference(inputs, args, kernel) },
+      kernel,
       target: args.find(isTarget),
       input: (value, name, i) => input(value, name, i, args),
     }));
@@ -99,16 +95,4 @@ export const HUGE: number = 2 ** 25;
 /** A value that equals others now and then: one of 0, 0.5 and 1, and their negatives. */
 export function coarse(value: number): number {
   return Math.round(2 * value) / 2;
-}
-
-/** The array a function of the index fills. */
-export function array(length: number, value: (i: number) => number): Float64Array {
-  return Float64Array.from({ length }, (_, i) => value(i));
-}
-
-/** The sum of a function of 0, 1, ..., count - 1. */
-export function sum(count: number, value: (i: number) => number): number {
-  let total = 0;
-  for (let i = 0; i < count; i++) total += value(i);
-  return total;
 }

@@ -2,29 +2,10 @@
  * The catalogue's calls of what maps go through besides convolutions.
  * @module
  */
-import {
-  maxPool,
-  maxPoolBackward,
-  maxPoolBackwardReference,
-  maxPoolOutput,
-  maxPoolReference,
-  type MaxPoolShape,
-} from "../max_pool.ts";
-import {
-  roiAlign,
-  roiAlignBackward,
-  roiAlignBackwardReference,
-  roiAlignReference,
-  type RoiAlignShape,
-} from "../roi_align.ts";
-import {
-  upsampleAdd,
-  upsampleAddBackward,
-  upsampleAddBackwardReference,
-  upsampleAddReference,
-  type UpsampleAddShape,
-} from "../upsample_add.ts";
-import { array, type CatalogueEntry, coarse, each, entry } from "./entry.ts";
+import { maxPool, maxPoolBackward, type MaxPoolShape } from "../max_pool.ts";
+import { roiAlign, roiAlignBackward, type RoiAlignShape } from "../roi_align.ts";
+import { upsampleAdd, upsampleAddBackward, type UpsampleAddShape } from "../upsample_add.ts";
+import { type CatalogueEntry, coarse, each, entry } from "./entry.ts";
 
 const pool = (
   [batch, height, width, channels]: readonly number[],
@@ -43,36 +24,14 @@ const pools = [
   entry("max_pool", maxPool, {
     small: each(POOLS),
     huge: [[HUGE_POOL]],
-    reference: ({ x }, [shape]) => maxPoolReference(shape, x),
   }),
   entry("max_pool", maxPoolBackward, {
     small: each(POOLS),
     huge: [[HUGE_POOL]],
     // few values, so that many pixels of a window equal its maximum and others do not
     input: (value, name) => name === "dOut" ? value : coarse(value),
-    reference: ({ x, y, dOut }, [shape]) => ({ dx: equalTo(shape, x, y, dOut) }),
   }),
 ];
-
-/** dx where y need not be the maximum: the first pixel of the window that equals it, if one does. */
-function equalTo(
-  shape: MaxPoolShape,
-  x: ArrayLike<number>,
-  y: ArrayLike<number>,
-  dOut: ArrayLike<number>,
-): Float64Array {
-  const { channels } = shape, { outHeight, outWidth } = maxPoolOutput(shape);
-  const dx = new Float64Array(x.length), perImage = outHeight * outWidth * channels;
-  for (let at = 0; at < y.length; at++) {
-    const image = Math.floor(at / perImage), single = { ...shape, batch: 1 };
-    const size = x.length / shape.batch;
-    const equal = array(size, (i) => x[image * size + i] === y[at] ? 1 : 0);
-    if (maxPoolReference(single, equal).y[at % perImage] === 0) continue;
-    const one = array(perImage, (i) => i === at % perImage ? dOut[at] : 0);
-    maxPoolBackwardReference(single, equal, one).dx.forEach((d, i) => dx[image * size + i] += d);
-  }
-  return dx;
-}
 
 const UPSAMPLES: UpsampleAddShape[] = [
   { batch: 3, height: 9, width: 10, coarseHeight: 5, coarseWidth: 6, channels: 5 },
@@ -93,12 +52,10 @@ const upsamples = [
   entry("upsample_add", upsampleAdd, {
     small: each(UPSAMPLES),
     huge: [[HUGE_UPSAMPLE]],
-    reference: ({ coarse, fine }, [shape]) => upsampleAddReference(shape, coarse, fine),
   }),
   entry("upsample_add", upsampleAddBackward, {
     small: each(UPSAMPLES),
     huge: [[HUGE_UPSAMPLE]],
-    reference: ({ dOut }, [shape]) => upsampleAddBackwardReference(shape, dOut),
   }),
 ];
 
@@ -162,15 +119,11 @@ const rois = [
     small: each(ROIS),
     huge: [[HUGE_ROIS]],
     input: corner,
-    reference: (inputs, [shape]) =>
-      roiAlignReference(shape, inputs.rois, shape.levels.map((_, l) => inputs[`x${l}`])),
   }),
   entry("roi_align", roiAlignBackward, {
     small: levelsWith,
     huge: [[HUGE_ROIS, 0]],
     input: corner,
-    reference: ({ rois, dOut }, [shape, level]) =>
-      roiAlignBackwardReference(shape, level, rois, dOut),
   }),
 ];
 

@@ -54,6 +54,7 @@ denoTest("doctor finds the adapter that the tests run on", async () => {
   const { code, stdout } = await program("doctor", [], {});
   assertEquals(code, 0, stdout);
   assert(/adapter {3}.+ \[(software|hardware)\]/.test(stdout), stdout);
+  assert(/self-test cold [\d.]+ ms, .*; warm [\d.]+ ms/.test(stdout), stdout);
   assert(stdout.includes("All that is needed is here."), stdout);
 });
 

@@ -25,7 +25,8 @@ for (const shape of [[1, 4], [7, 3, 4], [130, 4]]) {
         inputs: { boxes: { shape, data: corners(count) }, deltas: { shape } },
         op: ({ boxes, deltas }) => decodeBoxes(boxes, deltas, { stds, whRatioClip, clip }),
         reference: ({ boxes, deltas }) =>
-          decodeBoxesReference({ count, stds, maxRatio: -Math.log(0.2), clip }, boxes, deltas).y,
+          decodeBoxesReference({ count, stds, maxRatio: -Math.log(0.2), clip }, { boxes, deltas })
+            .y,
         step: 1e-5, // next to where something is clamped
       });
     });

@@ -211,6 +211,12 @@ gpuTest(
       "planted (readable) does not compile",
     );
     assert(error.message.includes("| fn main() { y[0] = no_such_function(); }"), error.message);
+    const broken = () => run(doesNotCompile(), { y: device.empty([4]) });
+    for (const way of [() => device.capture(broken)(), () => device.warmUp(broken)]) {
+      const { message } = await assertRejects(way, GpuError, "planted (readable) does not compile");
+      assert(/, asked for at .+:\d+:\d+/.test(message), message);
+    }
+    assert(/, asked for at .+:\d+:\d+/.test(error.message), error.message);
     await checkFailure(device, doesNotCompile, "planted (readable) does not compile");
   },
 );
@@ -237,6 +243,13 @@ gpuTest("an error that a rejected read has told is not told again", async (devic
 gpuTest("run() refuses wrong tensors before anything is recorded", (device) => {
   const kernel = fill(4, 0);
   device.tidy(() => {
+    for (const count of [0, NaN, 1.5, -1]) {
+      assertThrows(
+        () => run({ ...kernel, workgroups: [1, count, 1] }, { y: device.empty([4]) }),
+        ShapeError,
+        `fill: 1 x ${count} x 1 workgroups`,
+      );
+    }
     assertThrows(
       () => run(kernel, { y: device.empty([5]) }),
       ShapeError,

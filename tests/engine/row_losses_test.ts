@@ -11,6 +11,7 @@ import {
 import type { Device, Tensor } from "../../engine/mod.ts";
 import { giouLossReference, l1LossReference } from "../../kernels/box_losses.ts";
 import { focalLossReference } from "../../kernels/focal_loss.ts";
+import type { Values } from "../../kernels/kernel.ts";
 import { angleLossReference, changeLossReference } from "../../kernels/gaze_losses.ts";
 import { checkGradients, testValues } from "../gradcheck.ts";
 import { assertClose, assertEquals, assertThrows, gpuTest } from "../harness.ts";
@@ -23,9 +24,9 @@ const COUNT = 2.5;
 
 /** A loss with defaults, and one with weights, a divisor on the GPU and a factor. */
 function variants(device: Device, rows: number, n: number) {
-  const weight = weightsOf(rows);
+  const weight = weightsOf(rows), none: Values = {};
   return [
-    { options: {}, sum: { rows: n, per: 0, divisor: n, factor: 1 }, given: {} },
+    { options: {}, sum: { rows: n, per: 0, divisor: n, factor: 1 }, given: none },
     {
       options: {
         weight: device.tensor(weight),

@@ -117,7 +117,7 @@ const PARTLY_WRITTEN = new Set([
   "entmax_support.by_slot",
 ]);
 
-test("sizes, operations and bytes of every launch are sane, and no dimension exceeds 65,535", () => {
+test("every launch carries its plain loop, sane sizes and costs, and at most 65,535 groups a dimension", () => {
   for (const { launch, small, huge } of CATALOGUE) {
     for (const { kernel } of [...small(), ...huge()]) {
       const { program, params, sizes, workgroups, flops, bytes } = kernel;
@@ -128,6 +128,7 @@ test("sizes, operations and bytes of every launch are sane, and no dimension exc
         assert(Number.isSafeInteger(size) && size > 0, `${name}: ${binding} has size ${size}`);
         if (access === "write") written += 4 * size;
       }
+      assert(kernel.reference !== undefined, `${name} carries no plain loop`);
       assert(Number.isFinite(flops) && flops >= 0, `${name}: ${flops} flops`);
       assert(Number.isFinite(bytes), `${name}: ${bytes} bytes`);
       assert(bytes >= written || PARTLY_WRITTEN.has(program.name), `${name}: ${bytes} bytes moved`);
