@@ -8,6 +8,9 @@ import type { Values } from "../../kernels/kernel.ts";
 import type { Example } from "./chapter.ts";
 import { inputsOf, isWhole } from "./inputs.ts";
 
+/** A NaN, seen as a whole number. */
+const NAN_BITS = 0x7fc00000;
+
 /** Elements of a binding. */
 export interface Elements {
   readonly binding: string;
@@ -26,16 +29,18 @@ export function dependence(example: Example): Dependence {
   const got = Object.fromEntries(bindings.map(({ name }) => [name, new Float64Array(sizes[name])]));
   const whole = new Set(bindings.filter(isWhole).map(({ name }) => name));
   const expected = reference(inputs, got);
+  const outputs = bindings.filter(({ access }) => access !== "read");
   const found = new Map(
-    Object.entries(expected).map(([name, { length }]) =>
-      [name, Array.from({ length }, () => new Map<string, number[]>())] as const
-    ),
+    outputs.map(({ name }) => [
+      name,
+      Array.from({ length: sizes[name] }, () => new Map<string, number[]>()),
+    ]),
   );
   for (const [binding, values] of Object.entries(inputs)) {
     const changed = Float64Array.from(values);
     for (let i = 0; i < changed.length; i++) {
       const touched = new Map([...found.keys()].map((name) => [name, new Set<number>()]));
-      for (const value of whole.has(binding) ? [values[i] + 1] : [NaN, values[i] + 1]) {
+      for (const value of [whole.has(binding) ? NAN_BITS : NaN, values[i] + 1]) {
         changed[i] = value;
         note(expected, reference({ ...inputs, [binding]: changed }, got), touched);
       }

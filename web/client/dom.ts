@@ -5,7 +5,11 @@
 
 type Attributes = Readonly<Record<string, string | number | boolean | null>>;
 
-function fill(element: Element, attributes: Attributes, children: readonly (Node | string)[]): void {
+function fill(
+  element: Element,
+  attributes: Attributes,
+  children: readonly (Node | string)[],
+): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === false) continue;
     element.setAttribute(name, value === true ? "" : String(value));

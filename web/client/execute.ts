@@ -51,12 +51,13 @@ export async function check(device: Device, example: Example): Promise<Check> {
   const got = await outputsOf(device, kernel, inputs);
   const expected = kernel.reference!(inputs, got);
   let error = 0;
-  for (const [name, values] of Object.entries(expected)) {
+  for (const [name, written] of Object.entries(got)) {
+    const values = expected[name];
     let largest = 1e-30, worst = 0;
     for (let i = 0; i < values.length; i++) {
       if (Number.isNaN(values[i])) continue; // left as it was
       largest = Math.max(largest, Math.abs(values[i]));
-      const off = Math.abs(values[i] - got[name][i]);
+      const off = Math.abs(values[i] - written[i]);
       worst = Number.isNaN(off) ? Infinity : Math.max(worst, off);
     }
     error = Math.max(error, worst / largest);
@@ -78,7 +79,7 @@ export interface Timing {
 /** Times an example by timestamps, for about `budget` milliseconds. */
 export async function time(device: Device, example: Example, budget = 300): Promise<Timing> {
   const { kernel } = example, inputs = inputsOf(example);
-  const tensors = device.keep(() => bind(device, kernel, inputs));
+  const tensors = bind(device, kernel, inputs);
   const times: number[] = [];
   let profile: Profile;
   const end = performance.now() + budget;
@@ -88,6 +89,7 @@ export async function time(device: Device, example: Example, budget = 300): Prom
     }, { roofline: false });
     times.push(...profile.dispatches.map(({ ms }) => ms));
   } while (performance.now() < end && times.length < 60);
+  for (const tensor of Object.values(tensors)) tensor.dispose();
   const ms = times.sort((a, b) => a - b)[times.length >> 1];
   const rate = (work: number) => ms > 0 ? work / ms / 1e6 : NaN;
   return {

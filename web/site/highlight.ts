@@ -10,8 +10,12 @@ import dark from "npm:@shikijs/themes@4.6.0/github-dark";
 import light from "npm:@shikijs/themes@4.6.0/github-light";
 import { Html, html } from "./html.ts";
 
-/** Turns code into highlighted lines. */
-export type Highlight = (code: string, lang: "wgsl" | "typescript") => Html[];
+/** Turns code into highlighted lines, and knows the colours it used. */
+export interface Highlight {
+  (code: string, lang: "wgsl" | "typescript"): Html[];
+  /** The style sheet of the classes that lines use. */
+  css(): string;
+}
 
 /** Loads grammars and colours. */
 export async function loadHighlighter(): Promise<Highlight> {
@@ -20,22 +24,29 @@ export async function loadHighlighter(): Promise<Highlight> {
     langs: [wgsl, typescript],
     engine: createJavaScriptRegexEngine(),
   });
-  return (code, lang) => {
+  const classes = new Map<string, string>();
+  const classOf = (light: string, dark: string): string => {
+    const key = `--l:${light};--d:${dark}`;
+    if (!classes.has(key)) classes.set(key, `c${classes.size}`);
+    return classes.get(key)!;
+  };
+  const highlight = (code: string, lang: "wgsl" | "typescript"): Html[] => {
     const lines = highlighter.codeToTokensWithThemes(code, {
       lang,
       themes: { light: "github-light", dark: "github-dark" },
     });
     return lines.map((tokens) =>
       html`${
-        tokens.map(({ content, variants }) => {
-          const { light, dark } = variants;
-          return content.trim() === ""
+        tokens.map(({ content, variants: { light, dark } }) =>
+          content.trim() === ""
             ? html`${content}`
-            : html`<span style="--l:${light.color ?? ""};--d:${dark.color ?? ""}">${content}</span>`;
-        })
+            : html`<i class="${classOf(light.color ?? "", dark.color ?? "")}">${content}</i>`
+        )
       }`
     );
   };
+  const css = () => [...classes].map(([colours, name]) => `.${name}{${colours}}`).join("\n");
+  return Object.assign(highlight, { css });
 }
 
 /** Lines of code as a block; each may have a class. */
@@ -43,7 +54,9 @@ export function codeBlock(lines: readonly { line: Html; mark?: "added" | "remove
   // lines are blocks of their own, so no line break stands between them
   return html`<pre class="code" tabindex="0"><code>${
     lines.map(({ line, mark }) =>
-      html`<span class="${mark ? `line ${mark}` : "line"}">${line.text === "" ? new Html(" ") : line}</span>`
+      html`<span class="${mark ? `line ${mark}` : "line"}">${
+        line.text === "" ? new Html(" ") : line
+      }</span>`
     )
   }</code></pre>`;
 }

@@ -17,25 +17,26 @@ export interface Page {
 
 /** A whole document. */
 export function layout({ title, description, root, scripts, body }: Page): string {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="description" content="${description}">
-<title>${title} · wgrad</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="${root}site.css">
-${scripts.map((script) => html`<script type="module" src="${root}${script}"></script>`)}
-</head>
-<body>
-<a class="skip" href="#main">Skip to the content</a>
-<header class="top"><a class="home" href="${root}index.html">wgrad</a>
-<nav aria-label="Site"><a href="${root}index.html">Kernel atlas</a></nav>
-<p class="adapter" id="adapter" role="status"></p></header>
-<main id="main">${body}</main>
-</body>
-</html>
-`.text;
+  return html`
+    <!doctype html>
+    <html lang="en">
+      <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <meta name="description" content="${description}">
+    <title>${title} · wgrad</title>
+    <link rel="icon" href="data:,">
+    <link rel="stylesheet" href="${root}site.css">
+    ${scripts.map((script) => html`<script type="module" src="${root}${script}"></script>`)}
+      </head>
+      <body>
+        <a class="skip" href="#main">Skip to the content</a>
+        <header class="top"><a class="home" href="${root}index.html">wgrad</a>
+    <nav aria-label="Site"><a href="${root}index.html">Kernel atlas</a></nav>
+    <p class="adapter" id="adapter" role="status"></p></header>
+        <main id="main">${body}</main>
+      </body>
+    </html>
+  `.text;
 }

@@ -16,26 +16,32 @@ export function indexPage(): string {
   let number = 0;
   return layout({
     title: "Kernel atlas",
-    description: "Hand-written WebGPU kernels of two vision systems, explained, drawn and measured in your browser.",
+    description:
+      "Hand-written WebGPU kernels of two vision systems, explained, drawn and measured in your browser.",
     root: "",
-    scripts: ["client/adapter.js"],
+    scripts: ["web/client/index.js"],
     body: html`
-<h1>Kernel atlas</h1>
-<p class="lead">Every kernel of wgrad, in the order to read them: from a matrix product in which one invocation computes
-one element, to attention that never writes its scores, entmax, cosine routing, soft merging and RoIAlign. Each page is
-made from the code that runs: hover an output to see which inputs it touches and which invocation writes it, read the
-shader and what changed from rung to rung, and run it on your own adapter.</p>
-${
-      PARTS.map(({ title, about, chapters }) =>
+      <h1>Kernel atlas</h1>
+      <p
+        class="lead">Every kernel of wgrad, in the order to read them: from a matrix product in which one invocation computes
+      one element, to attention that never writes its scores, entmax, cosine routing, soft merging and RoIAlign. Each page is
+      made from the code that runs: hover an output to see which inputs it touches and which invocation writes it, read the
+      shader and what changed from rung to rung, and run it on your own adapter.</p>
+      ${PARTS.map(({ title, about, chapters }) =>
         html`
-<section><h2>${title}</h2><p>${about}</p><ol class="chapters" start="${number + 1}">${
-          chapters.map((chapter) => {
-            number++;
-            return html`<li><a href="${chapter.slug}.html">${chapter.title}</a><p>${firstSentence(chapter.summary)}</p></li>`;
-          })
-        }</ol></section>`
-      )
-    }`,
+          <section>
+            <h2>${title}</h2>
+            <p>${about}</p>
+            <ol class="chapters" start="${number + 1}">${chapters.map((chapter) => {
+              number++;
+              return html`<li><a href="${chapter.slug}.html">${chapter.title}</a><p>${
+                firstSentence(chapter.summary)
+              }</p></li>`;
+            })}</ol>
+          </section>
+        `
+      )}
+    `,
   });
 }
 
@@ -54,27 +60,30 @@ export function chapterPage(
     title: chapter.title,
     description: firstSentence(chapter.summary),
     root: "",
-    scripts: ["client/chapter.js"],
+    scripts: ["web/client/chapter.js"],
     body: html`
-<article class="chapter" data-chapter="${chapter.slug}">
-<p class="crumb">${at + 1} of ${CHAPTERS.length}</p>
-<h1>${chapter.title}</h1>
-<p class="lead">${chapter.summary}</p>
-<section class="formulas" aria-label="Formulas">${chapter.formulas.map(formula)}</section>
-<nav class="contents" aria-label="On this page"><ul>${
-      chapter.passes.map(({ title }, i) => html`<li><a href="#pass-${i}">${title}</a></li>`)
-    }<li><a href="#files">What the files say</a></li></ul></nav>
-${chapter.passes.map((pass, i) => ladder(pass, i, highlight))}
-<section id="files"><h2>What the files say</h2>${
-      chapter.files.map((file) => headerBlock(file, sources.get(`kernels/${file}`)!))
-    }
-<h3>Tests</h3><ul>${
-      chapter.tests.map((path) => html`<li><a href="source/${path}.html">${path}</a></li>`)
-    }</ul></section>
-<nav class="turn" aria-label="Pages">${
-      before ? html`<a rel="prev" href="${before.slug}.html">← ${before.title}</a>` : html`<span></span>`
-    }${after ? html`<a rel="next" href="${after.slug}.html">${after.title} →</a>` : null}</nav>
-</article>`,
+      <article class="chapter" data-chapter="${chapter.slug}">
+      <p class="crumb">${at + 1} of ${CHAPTERS.length}</p>
+      <h1>${chapter.title}</h1>
+      <p class="lead">${chapter.summary}</p>
+      <section class="formulas" aria-label="Formulas">${chapter.formulas.map(formula)}</section>
+      <nav class="contents" aria-label="On this page"><ul>${chapter.passes.map(({ title }, i) =>
+        html`<li><a href="#pass-${i}">${title}</a></li>`
+      )}<li><a href="#files">What the files say</a></li></ul></nav>
+      ${chapter.passes.map((pass, i) => ladder(pass, i, highlight))}
+      <section id="files"><h2>What the files say</h2>${chapter.files.map((file) =>
+        headerBlock(file, sources.get(`kernels/${file}`)!)
+      )}
+      <h3>Tests</h3><ul>${chapter.tests.map((path) =>
+        html`<li><a href="source/${path}.html">${path}</a></li>`
+      )}</ul></section>
+      <nav class="turn" aria-label="Pages">${before
+        ? html`<a rel="prev" href="${before.slug}.html">← ${before.title}</a>`
+        : html`<span></span>`}${after
+        ? html`<a rel="next" href="${after.slug}.html">${after.title} →</a>`
+        : null}</nav>
+      </article>
+    `,
   });
 }
 
@@ -91,12 +100,21 @@ function formula({ caption, tex }: Formula): Html {
 function headerBlock(file: string, source: string): Html {
   const { intro, sections } = readHeader(source);
   return html`
-<details class="header"><summary><code>${file}</code> ${intro.split("\n\n")[0].replaceAll("\n", " ")}</summary>
-${intro.split("\n\n").slice(1).map((text) => html`<p>${text}</p>`)}
-<dl>${
-    sections.map(({ label, text }) => html`<dt>${label}</dt><dd><pre>${text}</pre></dd>`)
-  }</dl>
-<p><a href="source/kernels/${file}.html">kernels/${file}</a></p></details>`;
+    <details class="header"><summary><code>${file}</code> ${intro.split("\n\n")[0].replaceAll(
+      "\n",
+      " ",
+    )}</summary>
+    ${intro.split("\n\n").slice(1).map((text) => html`<p>${text}</p>`)}
+    <dl>${sections.map(({ label, text }) =>
+      html`
+        <dt>${label}</dt>
+        <dd>
+          <pre>${text}</pre>
+        </dd>
+      `
+    )}</dl>
+    <p><a href="source/kernels/${file}.html">kernels/${file}</a></p></details>
+  `;
 }
 
 /** A source file with numbered lines. */

@@ -394,7 +394,7 @@ export const ENGINE: Chapter = {
       sizes: COUNTS,
       size: "2,097,152 numbers",
       shapes: (size) => ({ x: line(size), flags: [1] }),
-      input: (value, name, i) => name === "x" && i === 5 ? 0x7fc00000 : name === "x" ? value : 0,
+      input: (value, name) => name === "x" ? value : 0,
       rungs: [{
         title: "A strip for each invocation",
         file: "non_finite.ts",

@@ -26,7 +26,12 @@ import {
   changeLossBackward,
 } from "../../../kernels/gaze_losses.ts";
 import type { Kernel } from "../../../kernels/kernel.ts";
-import { maxPool, maxPoolBackward, type MaxPoolShape } from "../../../kernels/max_pool.ts";
+import {
+  maxPool,
+  maxPoolBackward,
+  maxPoolReference,
+  type MaxPoolShape,
+} from "../../../kernels/max_pool.ts";
 import { roiAlign, roiAlignBackward, type RoiAlignShape } from "../../../kernels/roi_align.ts";
 import { upsampleAdd, upsampleAddBackward } from "../../../kernels/upsample_add.ts";
 import { type Chapter, pass, type PassSource } from "../chapter.ts";
@@ -163,6 +168,21 @@ function pool(side: number, channels: number): MaxPoolShape {
     ...{ kernel: 3, stride: 2, padding: 1 },
   };
 }
+/** Numbers without order, and what pooling makes of them: backward, the largest of a window has to be known. */
+const wave = (i: number) => Math.fround(Math.sin(12.9898 * (i + 1)));
+const poolings = new Map<MaxPoolShape, ArrayLike<number>>();
+function poolInput(value: number, name: string, i: number, shape: MaxPoolShape): number {
+  if (name === "x") return wave(i);
+  if (name !== "y") return value;
+  if (!poolings.has(shape)) {
+    const x = Float64Array.from(
+      { length: shape.height * shape.width * shape.channels },
+      (_, k) => wave(k),
+    );
+    poolings.set(shape, maxPoolReference(shape, x).y);
+  }
+  return poolings.get(shape)![i];
+}
 const pooled = (side: number) => Math.floor((side - 1) / 2) + 1;
 
 interface Maps {
@@ -244,6 +264,7 @@ export const FEATURE_MAPS: Chapter = {
         dOut: [pooled(height) ** 2, channels],
         dx: [height * height, channels],
       }),
+      input: poolInput,
       rungs: [{ title: "Gathered by each pixel", file: "max_pool.ts", launch: maxPoolBackward }],
     }),
     pass<Maps>({
