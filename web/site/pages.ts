@@ -35,7 +35,7 @@ export function indexPage(): string {
             <ol class="chapters" start="${number + 1}">${chapters.map((chapter) => {
               number++;
               return html`<li><a href="${chapter.slug}.html">${chapter.title}</a><p>${
-                firstSentence(chapter.summary)
+                beginning(chapter.summary)
               }</p></li>`;
             })}</ol>
           </section>
@@ -45,8 +45,15 @@ export function indexPage(): string {
   });
 }
 
-function firstSentence(text: string): string {
-  return /^.*?[.:](?= |$)/.exec(text)![0].replace(/:$/, ".");
+/** The beginning of a text: as many sentences as it takes to say something. */
+function beginning(text: string): string {
+  const [first, ...others] = text.match(/[^.]+(?:\.(?! )[^.]*)*\.(?= |$)/g)!;
+  let said = first;
+  for (const sentence of others) {
+    if (said.length > 100) break;
+    said += sentence;
+  }
+  return said;
 }
 
 /** The page of a family. @param sources file texts by path relative to the project */
@@ -58,7 +65,7 @@ export function chapterPage(
   const at = CHAPTERS.indexOf(chapter), before = CHAPTERS[at - 1], after = CHAPTERS[at + 1];
   return layout({
     title: chapter.title,
-    description: firstSentence(chapter.summary),
+    description: beginning(chapter.summary),
     root: "",
     scripts: ["web/client/chapter.js"],
     body: html`

@@ -144,9 +144,9 @@ export const ENTMAX: Chapter = {
   slug: "entmax",
   title: "Entmax-1.5",
   summary:
-    "SpheroMoE combines with it: like softmax, but most weights are exactly zero. Hover an output of the picture: where " +
-    "a weight is zero, it does not depend on its own score any more. The threshold has no closed form without sorting; " +
-    "instead of sorting, which GPUs do badly, Newton's rounds climb to it from below, a few walks over the row.",
+    "SpheroMoE combines with it: like softmax, but most weights are exactly zero. Every weight still reads its whole row, " +
+    "since the threshold does. That has no closed form without sorting; instead of sorting, which GPUs do badly, " +
+    "Newton's rounds climb to it from below, a few walks over the row.",
   formulas: [
     {
       caption: "Weights; the threshold makes them sum to 1",
