@@ -4,7 +4,7 @@
  */
 import { type NamedArray, namedArray, toFloat32 } from "../io/mod.ts";
 import { loadSafetensorsFile, saveSafetensorsFile } from "../io/files.ts";
-import type { Module, StateDict, StateEntry } from "../nn/mod.ts";
+import type { Module, StateDict, StateEntry, StateSource } from "../nn/mod.ts";
 
 /** A model's state from a file's arrays, as f32. */
 export function stateOf(arrays: ReadonlyMap<string, NamedArray>): Map<string, StateEntry> {
@@ -26,4 +26,27 @@ export async function loadWeights(path: string): Promise<StateDict> {
 /** Writes a model's weights in one step. @throws {CheckpointError} the disk is full and the like */
 export async function saveWeights(path: string, model: Module): Promise<void> {
   await saveSafetensorsFile(path, arraysOf(await model.stateDict()), [["format", "pt"]]);
+}
+
+/**
+ * Writes weights in one step, each read when its turn comes: the host holds one tensor.
+ * @param onTensor called after each tensor with how many are written, and how many there are
+ * @returns bytes of the file
+ * @throws {CheckpointError} the disk is full and the like
+ */
+export async function saveSource(
+  path: string,
+  source: StateSource,
+  onTensor?: (done: number, total: number) => void,
+): Promise<number> {
+  let done = 0;
+  const tensors = [...source.shapes].map(([name, shape]) => {
+    const fetch = async () => {
+      const { data } = namedArray(await source.read(name), shape);
+      onTensor?.(++done, source.shapes.size);
+      return data;
+    };
+    return [name, { dtype: "F32", shape, data: fetch }] as const;
+  });
+  return await saveSafetensorsFile(path, tensors, [["format", "pt"]]);
 }

@@ -5,6 +5,7 @@
  */
 import { DTypeError, InterruptedError, ShapeError, WgradError } from "../engine/errors.ts";
 import { ProgramError } from "./main.ts";
+import { quietDrivers } from "./system.ts";
 
 /** A command: what it does, in a line, and how it is started. */
 interface Command {
@@ -16,6 +17,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   inspect: {
     about: "list the tensors of a checkpoint: FILE [--json] [--values] [--part NAME]",
     load: () => import("./wgrad/inspect.ts"),
+  },
+  info: {
+    about: "what a model is and costs: --model NAME [--batch N] [--json]",
+    load: () => import("./wgrad/info.ts"),
+  },
+  recycle: {
+    about: "make a mixture of experts from a dense ViT: --from FILE --model NAME --out FILE",
+    load: () => import("./wgrad/recycle.ts"),
   },
 };
 
@@ -36,6 +45,7 @@ async function main([name = "--help", ...args]: readonly string[]): Promise<numb
     console.error(`wgrad: there is no command ${JSON.stringify(name)}\n${usage()}`);
     return 2;
   }
+  quietDrivers();
   try {
     await (await COMMANDS[name].load()).run(args);
     return 0;

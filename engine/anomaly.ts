@@ -1,13 +1,15 @@
 /**
  * Anomaly mode: which op was the first to see or make a NaN or an infinity, in forward or backward.
  *
- * Beside every dispatch of the list, each of its f32 buffers is scanned by bit pattern: what it reads before it runs,
- * what it writes after. The first flag in list order is the culprit: a written buffer means that this op made it, a
+ * Beside every dispatch of the list, each of its f32 tensors is scanned by bit pattern: what it reads before it runs,
+ * what it writes after. Memory is zeroed before it is first written: some kernels fill a tensor in parts or not to its
+ * end, and what the memory held before is nobody's fault. The first flag in list order is the culprit: a written buffer means that this op made it, a
  * read one that the value came into the step from outside (a parameter, an input).
  * @module
  */
 import { nonFinite } from "../kernels/non_finite.ts";
-import { type Kernel, readsBefore } from "../kernels/kernel.ts";
+import { type Binding, type Kernel, readsBefore } from "../kernels/kernel.ts";
+import type { BufferRange } from "./buffers.ts";
 import { NonFiniteError } from "./errors.ts";
 import { placeOf } from "./place.ts";
 import { type DispatchRecord, type EngineRecord, rangesOf } from "./records.ts";
@@ -17,6 +19,11 @@ export interface Scan {
   readonly kernel: Kernel;
   /** Which of the dispatch's ranges. */
   readonly binding: number;
+}
+
+/** Whether a binding sees floats, be it as bits. */
+function holdsFloats({ type }: Binding, { dtype }: BufferRange): boolean {
+  return dtype === undefined ? type.includes("f32") : dtype === "f32";
 }
 
 /** The scans of one list and their flags. */
@@ -50,7 +57,7 @@ export class AnomalyScan {
     const scans: Scan[] = [];
     record.kernel.program.bindings.forEach((bound, binding) => {
       const wanted = writes ? bound.access !== "read" : readsBefore(record.kernel, bound);
-      if (!wanted || !bound.type.includes("f32")) return;
+      if (!wanted || !holdsFloats(bound, record.ranges[binding])) return;
       const slot = this.#scanned.length;
       this.#scanned.push({ record, binding });
       const count = record.ranges[binding].bytes / 4;

@@ -5,6 +5,7 @@
  * a record first writes it and takes that back after the last record that uses it, so recording allocates nothing.
  * @module
  */
+import type { DType } from "./tensor.ts";
 
 /** The part of a virtual buffer that outlives the handle: what has to be given back when the handle is collected. */
 export interface Allocation {
@@ -43,4 +44,6 @@ export interface BufferRange {
   readonly bytes: number;
   /** Shape of the tensor it belongs to, for listings. */
   readonly shape?: readonly number[];
+  /** What the tensor holds; kernels that only copy see the bits of floats as u32. */
+  readonly dtype?: DType;
 }

@@ -53,6 +53,11 @@ export interface DeviceSettings {
    * an adapter that computes on the CPU, where it can be asked for; else no bound, as WebGPU does not tell.
    */
   memoryBudget?: number;
+  /**
+   * Bind at most so many bytes to a kernel, fewer than the device could: to see here how a model is divided on a device
+   * with a lower limit. Default: the device's own limit.
+   */
+  maxBindingBytes?: number;
   /** Test mode: fill memory with NaN before it is first written, so that a kernel that leaves a hole is seen. */
   poison?: boolean;
   /** Default true: refuse a driver that computes known answers wrongly. False: use it all the same. */
@@ -107,6 +112,13 @@ export class Device {
     if (memoryBudget !== undefined && !(memoryBudget > 0)) {
       throw new ShapeError(`requestDevice(): memoryBudget is ${memoryBudget}, needs bytes above 0`);
     }
+    const { maxStorageBufferBindingSize, maxBufferSize } = gpu.limits;
+    const { maxBindingBytes = Infinity } = options;
+    if (!(maxBindingBytes >= 4096)) {
+      throw new ShapeError(
+        `requestDevice(): maxBindingBytes is ${maxBindingBytes}, needs 4096 or more`,
+      );
+    }
     this.label = adapterLabel(adapter.info);
     this.software = isSoftwareAdapter(adapter.info);
     this.seed = seed;
@@ -116,7 +128,7 @@ export class Device {
       adapterClass: this.software ? "software" : integrated ? "integrated" : "discrete",
       maxInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
       maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
-      maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
+      maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize, maxBindingBytes),
       features: new Set(gpu.features as unknown as Iterable<string>),
     };
     this.memoryBudget = memoryBudget ?? (this.software ? machineMemory() : Infinity);
@@ -529,7 +541,9 @@ export class Device {
   async #recordStep(fn: () => unknown, name: string): Promise<EngineRecord[]> {
     await this.#failures.unlessGone(this.flush());
     this.#beginStep();
-    return this.#recordList(fn, name, false).list;
+    const { list } = this.#recordList(fn, name, false);
+    this.#executor.admit(list);
+    return list;
   }
 
   /** Runs a function in a scope of its own and keeps what it appends from the device's list. */

@@ -64,7 +64,7 @@ export interface EncodedDispatch {
 
 /** What poisoned memory holds: a quiet NaN that no kernel makes. */
 export const NAN_PATTERN = 0x7fc0dead;
-const POISON = fill(1, NAN_PATTERN).program;
+const FILL = fill(1, 0).program;
 
 /** Runs record lists on one device, one after another. */
 export class Executor {
@@ -130,7 +130,7 @@ export class Executor {
     }
     const rates = this.rates();
     const parts = records.map((r) => r.kind === "dispatch" ? inParts(r.kernel, rates) : []);
-    this.#reserveUniforms(records, parts, observers.anomaly?.slots ?? 0);
+    this.#reserveUniforms(records, parts, observers);
     const plan = planReleases(records);
     let batch = this.#begin(observers);
     for (let i = 0; i < records.length; i++) {
@@ -145,6 +145,7 @@ export class Executor {
           batch = this.#begin(observers);
         }
         this.gpu.queue.writeBuffer(memory, target.offset, record.data);
+        batch.uploadBytes += record.data.byteLength;
         this.stats.uploads++;
         batch.written.add(target.buffer);
         if (whole) this.failures.clear(target.buffer);
@@ -173,7 +174,7 @@ export class Executor {
       }
     }
     const error = await this.#submit(batch);
-    if (error === null && batch.encodedAny) {
+    if (error === null && isWork(batch)) {
       this.#submitted(parts.flat().reduce((sum, part) => sum + part.ms, 0));
     }
   }
@@ -188,9 +189,23 @@ export class Executor {
     assertWithinBudget(what, play(new Forecast(this.pool.state)).estimate, this.budget);
   }
 
+  /**
+   * Refuses a whole list that does not fit, before any of it runs: for walks that run it in parts.
+   * @throws {OutOfMemoryError} when it does not fit
+   */
+  admit(records: readonly EngineRecord[]): void {
+    try {
+      this.expectRoom("This step", (forecast) => forecast.run(records));
+    } catch (error) {
+      this.#abandon(records, 0, error as Error);
+      this.failures.delivered(error as Error);
+      throw error;
+    }
+  }
+
   /** Compiles programs. @throws {WgradError} when the device is lost or one does not compile */
   async prepare(records: readonly EngineRecord[], observers: Observers = {}): Promise<void> {
-    const own = this.poison ? [POISON] : [];
+    const own = this.#filled(observers) === null ? [] : [FILL];
     if (observers.anomaly) own.push(nonFinite(1, 0, 1).program);
     const places = placesOf(records);
     await this.failures.unlessGone(this.pipelines.prepare([...own, ...places.keys()], places));
@@ -285,6 +300,7 @@ export class Executor {
       encoded: [],
       reads: [],
       encodedAny: false,
+      uploadBytes: 0,
     };
   }
 
@@ -343,14 +359,15 @@ export class Executor {
   #reserveUniforms(
     records: readonly EngineRecord[],
     parts: readonly (readonly LaunchPart[])[],
-    scans: number,
+    observers: Observers,
   ): void {
-    let bytes = scans * this.#aligned(16);
+    const fills = this.#filled(observers) !== null;
+    let bytes = (observers.anomaly?.slots ?? 0) * this.#aligned(16);
     records.forEach((record, i) => {
       if (record.kind === "dispatch") {
         bytes += parts[i].length * this.#aligned(paramBytes(record.kernel.program));
       }
-      if (this.poison) bytes += this.#aligned(16) * rangesOf(record).length;
+      if (fills) bytes += this.#aligned(16) * rangesOf(record).length;
     });
     if (this.#uniform !== null && this.#uniform.size >= bytes) return;
     const size = Math.max(65536, 2 * bytes);
@@ -360,9 +377,15 @@ export class Executor {
     this.#uniformHost = new DataView(new ArrayBuffer(size));
   }
 
+  /** What memory holds before it is first written, or null where that is left as it is. */
+  #filled({ anomaly }: Observers): number | null {
+    if (anomaly) return 0;
+    return this.poison ? NAN_PATTERN : null;
+  }
+
   /**
    * The memory of a virtual buffer, assigned now if this is its first use.
-   * @param write the range about to be written if the buffer must be poisoned first, else null
+   * @param write the range about to be written if the buffer must be filled first, else null
    */
   #assign(batch: Batch, buffer: VirtualBuffer, write: BufferRange | null): GPUBuffer {
     const { allocation } = buffer;
@@ -370,9 +393,10 @@ export class Executor {
     const reused = this.pool.acquire(allocation, buffer.label);
     const memory = allocation.gpu!;
     if (!reused) batch.created.push(memory);
-    if (this.poison && write !== null && !allocation.exclusive) {
+    const pattern = this.#filled(batch.observers);
+    if (pattern !== null && write !== null && !allocation.exclusive) {
       const words = buffer.bytes / 4;
-      this.#encode(batch, fill(words, NAN_PATTERN), [
+      this.#encode(batch, fill(words, pattern), [
         { buffer: memory, offset: 0, size: buffer.bytes },
       ], null);
     }
@@ -440,7 +464,7 @@ export class Executor {
   async #submit(batch: Batch): Promise<Error | null> {
     this.#drain(batch);
     const commands = batch.encoder.finish();
-    if (batch.encodedAny) {
+    if (isWork(batch)) {
       if (batch.uniformBytes > 0) {
         this.gpu.queue.writeBuffer(
           this.#uniform!,
@@ -523,7 +547,7 @@ interface PendingDispatch {
   readonly ranges: readonly BoundRange[];
   /** Of its uniform. */
   readonly offset: number;
-  /** What it came from; null for the poison of test mode. */
+  /** What it came from; null for what only fills or scans. */
   readonly record: DispatchRecord | null;
   /** How much of it. */
   readonly part: LaunchPart;
@@ -549,4 +573,14 @@ interface Batch {
   readonly encoded: EncodedDispatch[];
   readonly reads: PendingRead[];
   encodedAny: boolean;
+  /** What was uploaded before it; the browser holds a copy until the next submit. */
+  uploadBytes: number;
+}
+
+/** Uploads that are submitted although nothing else is: a model is loaded without a second copy of it on the host. */
+const UPLOADS_ALONE = 16 * 1024 * 1024;
+
+/** Whether a batch is worth a submit. */
+function isWork({ encodedAny, uploadBytes }: Batch): boolean {
+  return encodedAny || uploadBytes >= UPLOADS_ALONE;
 }

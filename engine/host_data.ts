@@ -49,7 +49,7 @@ export function buffersIn(
   found: Set<VirtualBuffer> = new Set(),
 ): Set<VirtualBuffer> {
   if (value instanceof Tensor) {
-    if (value.placed) found.add(value.storage.buffer);
+    for (const buffer of value.buffers) found.add(buffer);
   } else if (Array.isArray(value)) {
     for (const item of value) buffersIn(item, found);
   } else if (value !== null && typeof value === "object") {

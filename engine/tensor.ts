@@ -76,6 +76,11 @@ export class Tensor {
     return this.#storage;
   }
 
+  /** @internal The buffers that it lies in; none before it has memory. */
+  get buffers(): readonly VirtualBuffer[] {
+    return this.#storage === null ? [] : [this.#storage.buffer];
+  }
+
   /** @internal The bytes it occupies. @throws {ScopeError} naming it when its memory was released. */
   get range(): BufferRange {
     const { buffer, offset } = this.storage;
@@ -85,7 +90,7 @@ export class Tensor {
           "that made it, or read it inside.",
       );
     }
-    return { buffer, offset, bytes: 4 * this.size, shape: this.shape };
+    return { buffer, offset, bytes: 4 * this.size, shape: this.shape, dtype: this.dtype };
   }
 
   /** Number of elements; 1 for a scalar (shape []). */

@@ -18,7 +18,7 @@ export interface Target {
   readonly maxInvocations: number;
   /** Bytes of workgroup memory. */
   readonly maxWorkgroupBytes: number;
-  /** Bytes of one storage binding. */
+  /** Bytes of one storage binding; no more than a buffer can have. */
   readonly maxBindingBytes: number;
   /** WebGPU features the device has, such as `shader-f16`. */
   readonly features: ReadonlySet<string>;

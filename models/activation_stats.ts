@@ -1,8 +1,10 @@
 /**
- * How strongly, how often and with whom the hidden neurons of a dense ViT fire: what `importance` and `graph` recycling
- * choose by. Statistics are those of MoE Jetpack's feature analysis, of the activations after the MLPs' GELU.
+ * How strongly, how often and with whom the neurons of a dense ViT fire: what `importance` and `graph` recycling choose
+ * by. Statistics are those of MoE Jetpack's feature analysis: of hidden neurons after the MLPs' GELU (`mlp.act`), and
+ * where channels are chosen too, of the second norm's channels (`norm2`) and of what the attention's projection gets
+ * (`attn.proj`).
  *
- *     a [images * tokens, hidden], fires f = a > threshold (a percentile of all of a)
+ *     a [images * tokens, width], fires f = a > threshold (a percentile of all of a)
  *     L1 += sum |a| / rows    L2 += sqrt(sum a^2) / rows    act_patrn += sum f / rows    co_act += f^T f / rows
  *
  * with the diagonal of co_act set to 0. Each batch adds its own terms, so L2 and the threshold depend on the batches.
@@ -13,19 +15,22 @@ import { ShapeError } from "../engine/errors.ts";
 import { noGrad } from "../engine/autograd.ts";
 import { matmul } from "../engine/ops/mod.ts";
 import type { Tensor } from "../engine/tensor.ts";
-import type { VisionTransformer } from "./vit.ts";
+import type { Site, VisionTransformer } from "./vit.ts";
 
-/** Statistics of one block's hidden neurons, summed over batches. */
+/** Statistics of one block's neurons (or channels) at a site, summed over batches. */
 export interface LayerStats {
-  /** Mean |a| of each neuron, [hidden]. */
+  /** Mean |a| of each neuron, [width]. */
   readonly L1: Float32Array;
-  /** Norm of each neuron's activations divided by their number, [hidden]. */
+  /** Norm of each neuron's activations divided by their number, [width]. */
   readonly L2: Float32Array;
-  /** How often each neuron fires, in [0, 1] a batch, [hidden]. */
+  /** How often each neuron fires, in [0, 1] a batch, [width]. */
   readonly act_patrn: Float32Array;
-  /** How often two neurons fire together, [hidden * hidden], symmetric, 0 on the diagonal. */
+  /** How often two neurons fire together, [width * width], symmetric, 0 on the diagonal; [] where it was not counted. */
   readonly co_act: Float32Array;
 }
+
+/** Statistics of every block by site. */
+export type SiteStats = Partial<Readonly<Record<Site, readonly LayerStats[]>>>;
 
 /** What counts as firing. */
 export interface StatsOptions {
@@ -33,11 +38,12 @@ export interface StatsOptions {
   readonly threshold?: "percentile" | "mean_std" | "fixed";
   /** In [0, 100]. Default 80. */
   readonly percentile?: number;
+  /** Whether co-activation is counted, width * width numbers a block. Default true. */
+  readonly coActivation?: boolean;
 }
 
 /**
- * Runs batches through a dense ViT and gathers the statistics of every block. The host holds the activations of all
- * blocks for one batch: images * tokens * hidden * depth * 4 bytes.
+ * Runs batches through a dense ViT and gathers the statistics of every block at one site.
  * @param batches images [B, C, H, W] each; the tensors stay the caller's
  * @param onBatch called with the thresholds of the blocks after each batch
  * @throws {ShapeError} no batches, a percentile out of range, or a block without a dense MLP
@@ -45,33 +51,56 @@ export interface StatsOptions {
 export async function activationStats(
   model: VisionTransformer,
   batches: Iterable<Tensor> | AsyncIterable<Tensor>,
-  options: StatsOptions = {},
+  options: StatsOptions & { readonly site?: Site } = {},
   onBatch?: (thresholds: readonly number[]) => void,
-): Promise<LayerStats[]> {
+): Promise<readonly LayerStats[]> {
+  const { site = "mlp.act" } = options;
+  const stats = await siteStats(model, batches, [site], options, (at) => onBatch?.(at[site]!));
+  return stats[site]!;
+}
+
+/**
+ * The same at several sites in one go. The host holds the activations of all blocks for one batch: images * tokens *
+ * (widths of the sites) * depth * 4 bytes.
+ * @throws {ShapeError} as `activationStats`
+ */
+export async function siteStats(
+  model: VisionTransformer,
+  batches: Iterable<Tensor> | AsyncIterable<Tensor>,
+  sites: readonly Site[],
+  options: StatsOptions = {},
+  onBatch?: (thresholds: Partial<Record<Site, readonly number[]>>) => void,
+): Promise<SiteStats> {
+  const { coActivation = true } = options;
   const threshold = thresholdRule(options);
-  let sums: Sums[] | undefined;
+  const sums = new Map<Site, Sums[]>();
   for await (const images of batches) {
     const { device } = images;
-    const hidden = await hiddenActivations(model, images);
-    sums ??= hidden.map(({ width }) => emptySums(width));
-    const thresholds: number[] = [];
-    for (const [block, activations] of hidden.entries()) {
-      const { values, width } = activations;
-      const at = threshold(values);
-      thresholds.push(at);
-      const fires = Float32Array.from(values, (a) => a > at ? 1 : 0);
-      addNorms(sums[block], values, fires, width);
-      await addCoActivation(sums[block], device, fires, width);
+    const found = await activations(model, images, sites);
+    const thresholds: Partial<Record<Site, readonly number[]>> = {};
+    for (const [site, blocks] of found) {
+      const own = sums.get(site) ?? blocks.map(({ width }) => emptySums(width, coActivation));
+      sums.set(site, own);
+      const at = blocks.map(({ values }) => threshold(values));
+      thresholds[site] = at;
+      for (const [block, { values, width }] of blocks.entries()) {
+        const fires = Float32Array.from(values, (a) => a > at[block] ? 1 : 0);
+        addNorms(own[block], values, fires, width);
+        if (coActivation) await addCoActivation(own[block], device, fires, width);
+      }
     }
     onBatch?.(thresholds);
   }
-  if (sums === undefined) throw new ShapeError("activationStats(): needs at least one batch");
-  return sums.map(({ L1, L2, act_patrn, co_act }) => ({
-    L1: Float32Array.from(L1),
-    L2: Float32Array.from(L2),
-    act_patrn: Float32Array.from(act_patrn),
-    co_act: Float32Array.from(co_act),
-  }));
+  if (sums.size === 0) throw new ShapeError("activationStats(): needs at least one batch");
+  return Object.fromEntries([...sums].map(([site, blocks]) => [
+    site,
+    blocks.map(({ L1, L2, act_patrn, co_act }) => ({
+      L1: Float32Array.from(L1),
+      L2: Float32Array.from(L2),
+      act_patrn: Float32Array.from(act_patrn),
+      co_act: Float32Array.from(co_act),
+    })),
+  ]));
 }
 
 interface Sums {
@@ -81,41 +110,53 @@ interface Sums {
   readonly co_act: Float64Array;
 }
 
-function emptySums(width: number): Sums {
+function emptySums(width: number, coActivation: boolean): Sums {
   return {
     L1: new Float64Array(width),
     L2: new Float64Array(width),
     act_patrn: new Float64Array(width),
-    co_act: new Float64Array(width * width),
+    co_act: new Float64Array(coActivation ? width * width : 0),
   };
 }
 
-/** Reads the activations after the GELU of every block, [images * tokens, width] row-major. */
-async function hiddenActivations(
+/** What one block computes at a site, [images * tokens, width] row-major. */
+interface Activations {
+  readonly values: Float32Array;
+  readonly width: number;
+}
+
+/** Reads what every block computes at some sites. */
+async function activations(
   model: VisionTransformer,
   images: Tensor,
-): Promise<{ values: Float32Array; width: number }[]> {
+  sites: readonly Site[],
+): Promise<Map<Site, Activations[]>> {
   const taps = await images.device.step(() =>
     noGrad(() => {
-      const reads: { read: Promise<ArrayLike<number>>; width: number }[] = [];
+      const reads: { site: Site; read: Promise<ArrayLike<number>>; width: number }[] = [];
       model.forwardFeatures(images, {
-        onHidden: (hidden) => {
-          reads.push({ read: hidden.data(), width: hidden.shape[hidden.rank - 1] });
+        onSite: (site, x) => {
+          if (!sites.includes(site)) return;
+          reads.push({ site, read: x.data(), width: x.shape[x.rank - 1] });
         },
       });
       return reads;
     })
   );
-  if (taps.length !== model.config.depth) {
+  const found = new Map<Site, Activations[]>(sites.map((site) => [site, []]));
+  for (const { site, read, width } of taps) {
+    found.get(site)!.push({ values: await read as Float32Array, width });
+  }
+  for (const blocks of found.values()) {
+    if (blocks.length === model.config.depth) continue;
     throw new ShapeError(
-      `activationStats(): ${taps.length} of ${model.config.depth} blocks have a dense MLP, needs all`,
+      `activationStats(): ${blocks.length} of ${model.config.depth} blocks have a dense MLP, needs all`,
     );
   }
-  return await Promise.all(
-    taps.map(async ({ read, width }) => ({ values: await read as Float32Array, width })),
-  );
+  return found;
 }
 
+/** Adds the norms and counts of one batch. */
 function addNorms(sums: Sums, values: Float32Array, fires: Float32Array, width: number): void {
   const rows = values.length / width;
   const L1 = new Float64Array(width), squares = new Float64Array(width);

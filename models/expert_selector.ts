@@ -1,5 +1,5 @@
 /**
- * The four ways to choose the neurons of experts, behind one function.
+ * The ways to choose the neurons of experts, and of wider models the channels, behind one function.
  * @module
  */
 import { ShapeError } from "../engine/errors.ts";
@@ -15,8 +15,14 @@ import {
   uniformIndices,
 } from "./selection.ts";
 
-/** How the neurons of an expert are chosen. */
-export type RecycleMethod = "uniform" | "random" | "importance" | "graph";
+/** The methods, by their names. */
+export const RECYCLE_METHODS = ["copy", "uniform", "random", "importance", "graph"] as const;
+
+/**
+ * How the neurons of an expert are chosen: the first ones, evenly spaced, at random, by how strongly they respond to
+ * images, or by who fires together.
+ */
+export type RecycleMethod = typeof RECYCLE_METHODS[number];
 
 /** Details of the methods. */
 export interface SelectionOptions {
@@ -33,15 +39,15 @@ export interface SelectionOptions {
   readonly resolution?: number;
 }
 
-/** One set of experts of a block. */
+/** One set of experts of a block, or something else that is cut alike. */
 export interface SelectionRequest {
-  /** The block, from 0. */
-  readonly block: number;
-  /** Hidden neurons of the dense MLP. */
+  /** The block, from 0; null for a choice that holds for all blocks. */
+  readonly block: number | null;
+  /** Neurons that there are. */
   readonly total: number;
-  /** How many an expert keeps. */
+  /** How many are kept. */
   readonly subset: number;
-  /** How many experts. */
+  /** How many choices: one an expert. */
   readonly count: number;
   /** Decides random choices. */
   readonly rng: Rng;
@@ -53,12 +59,14 @@ export type ExpertSelector = (request: SelectionRequest) => readonly Int32Array[
 /**
  * Prepares a method.
  * @param stats statistics of the dense model's blocks, for `importance` and `graph`
- * @throws {ShapeError} the method needs statistics and got none
+ * @param site where they are to be measured, for the message when they are missing
+ * @throws {ShapeError} there is no such method, or it needs statistics and got none
  */
 export function expertSelector(
   method: RecycleMethod,
   stats: readonly LayerStats[] | undefined,
   options: SelectionOptions = {},
+  site = "mlp.act",
 ): ExpertSelector {
   const { rounding = "truncate", metric = "L2", selectGlobal = false, resolution } = options;
   const each = (count: number, choose: () => Int32Array) => Array.from({ length: count }, choose);
@@ -67,29 +75,47 @@ export function expertSelector(
     const found = stats?.[block];
     if (found !== undefined) return found;
     throw new ShapeError(
-      `recycle(): method ${method} needs statistics of block ${block}, got ` +
+      `recycle(): method ${method} needs statistics of block ${block} at ${site}, got ` +
         `${stats?.length ?? 0} blocks; make them with activationStats(), or use random or uniform`,
     );
   };
+  const overall = (metric: "L1" | "L2" | "act_patrn") => {
+    statsOf(0);
+    return globalScores(stats!.map((layer) => layer[metric]));
+  };
   switch (method) {
+    case "copy":
+      return ({ subset, count }) => same(count, Int32Array.from({ length: subset }, (_, i) => i));
     case "uniform":
       return ({ total, subset, count }) => same(count, uniformIndices(total, subset, rounding));
     case "random":
       return ({ total, subset, count, rng }) =>
         each(count, () => randomIndices(total, subset, rng));
     case "importance":
-      if (selectGlobal) {
-        const scores = globalScores((stats ?? []).map((layer) => layer[metric]));
-        return ({ subset, count }) => same(count, topIndices(scores, subset));
-      }
-      return ({ block, subset, count, rng }) => {
-        const scores = statsOf(block)[metric];
+      return ({ block, total, subset, count, rng }) => {
+        const all = block === null || selectGlobal;
+        const scores = all ? overall(metric) : statsOf(block)[metric];
+        if (scores.length !== total) {
+          throw new ShapeError(
+            `recycle(): statistics at ${site} are of ${scores.length} neurons, there are ${total}`,
+          );
+        }
+        if (all) return same(count, topIndices(scores, subset));
         return each(count, () => drawByScore(scores, subset, rng).sort());
       };
     case "graph":
       // Only per block: the authors' global variant fails in their own code, it never computes probabilities.
       return ({ block, total, subset, count, rng }) => {
-        const { co_act } = statsOf(block);
+        statsOf(block ?? 0);
+        const co_act = block === null
+          ? sumOf(stats!.map((layer) => layer.co_act))
+          : stats![block].co_act;
+        if (co_act.length !== total * total) {
+          throw new ShapeError(
+            `recycle(): method graph needs ${total} x ${total} co-activations at ${site}, got ` +
+              `${co_act.length} numbers; make them with activationStats()`,
+          );
+        }
         const parts = graphParts(co_act, louvain(co_act, total, rng.fork("louvain"), resolution));
         const positions = Array.from(parts.probabilities.keys());
         const possible = positions.filter((i) => parts.probabilities[i] > 0);
@@ -105,7 +131,13 @@ export function expertSelector(
       };
     default:
       throw new ShapeError(
-        `recycle(): method is ${method}, needs uniform, random, importance or graph`,
+        `recycle(): there is no method ${method}, there are ${RECYCLE_METHODS.join(", ")}`,
       );
   }
+}
+
+function sumOf(arrays: readonly Float32Array[]): Float64Array {
+  const sum = Float64Array.from(arrays[0]);
+  for (const array of arrays.slice(1)) array.forEach((value, i) => sum[i] += value);
+  return sum;
 }

@@ -2,7 +2,7 @@
  * Models: the Vision Transformer, its mixture-of-experts variants, and how a dense checkpoint becomes one of them.
  * @module
  */
-export { Block, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
+export { Block, type Site, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
 export {
   imageSize,
   VIT_PRESETS,
@@ -11,6 +11,7 @@ export {
   type VitOptions,
 } from "./vit_config.ts";
 export {
+  fitPretrained,
   loadPretrained,
   type PretrainedOptions,
   PretrainedReport,
@@ -28,18 +29,32 @@ export {
   moeVitConfig,
   type MoeVitOptions,
 } from "./moe_vit_config.ts";
+export { inferVitOptions } from "./infer_config.ts";
+export { type Preset, type PresetName, presetNamed, PRESETS, visionModel } from "./presets.ts";
 export {
-  type ExpertSelection,
-  formatRecycleReport,
-  type MlpWeights,
   recycle,
-  type RecycleEntry,
+  type Recycled,
+  recycleFrom,
   type RecycleOptions,
-  type RecycleReport,
-  stackExperts,
+  recycleSites,
 } from "./recycle.ts";
-export type { RecycleMethod, SelectionOptions } from "./expert_selector.ts";
-export { activationStats, type LayerStats, type StatsOptions } from "./activation_stats.ts";
+export {
+  formatRecycleReport,
+  listRecycledTensors,
+  type RecycleEntry,
+  type RecycleReport,
+  type ReportedCut,
+  type Selection,
+} from "./recycle_report.ts";
+export { type AxisCut, type MlpWeights, stackExperts } from "./take.ts";
+export { RECYCLE_METHODS, type RecycleMethod, type SelectionOptions } from "./expert_selector.ts";
+export {
+  activationStats,
+  type LayerStats,
+  type SiteStats,
+  siteStats,
+  type StatsOptions,
+} from "./activation_stats.ts";
 export {
   drawByScore,
   globalScores,

@@ -133,11 +133,33 @@ const JETPACK: MoeVitOptions = {
   noiseMult: 1 / (98 + 196),
 };
 
-/** The authors' models by name: the paper's V-JetMoE-T, and the bare sizes that their code registers. */
+/** The sizes of ViT-T and ViT-S. */
+const TINY: MoeVitOptions = { patchSize: 16, embedDim: 192, depth: 12, numHeads: 3 };
+const SMALL: MoeVitOptions = { patchSize: 16, embedDim: 384, depth: 12, numHeads: 6 };
+
+/**
+ * The authors' models by name: the paper's V-JetMoE-T, the same with a third of the experts, V-JetMoE-S, and the bare
+ * sizes that their code registers.
+ */
 export const MOE_VIT_PRESETS: Readonly<
-  Record<"V-JetMoE-T" | "vit_tiny_moe_custom" | "vit_small_moe_custom", MoeVitOptions>
+  Record<
+    | "V-JetMoE-T"
+    | "V-JetMoE-T-32-64"
+    | "V-JetMoE-S"
+    | "vit_tiny_moe_custom"
+    | "vit_small_moe_custom",
+    MoeVitOptions
+  >
 > = {
-  "V-JetMoE-T": { ...JETPACK, patchSize: 16, embedDim: 192, depth: 12, numHeads: 3 },
-  vit_tiny_moe_custom: { patchSize: 16, embedDim: 192, depth: 12, numHeads: 3 },
-  vit_small_moe_custom: { patchSize: 16, embedDim: 384, depth: 12, numHeads: 6 },
+  "V-JetMoE-T": { ...JETPACK, ...TINY },
+  "V-JetMoE-T-32-64": {
+    ...JETPACK,
+    ...TINY,
+    coreExperts: 32,
+    univExperts: 64,
+    noiseMult: 1 / (32 + 64),
+  },
+  "V-JetMoE-S": { ...JETPACK, ...SMALL },
+  vit_tiny_moe_custom: TINY,
+  vit_small_moe_custom: SMALL,
 };

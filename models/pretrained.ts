@@ -137,6 +137,20 @@ export async function loadPretrained(
   source: StateSource,
   options: PretrainedOptions = {},
 ): Promise<PretrainedReport> {
+  const fitted = fitPretrained(model, source, options);
+  await model.loadStateFrom(fitted.source, { strict: false });
+  return fitted.report;
+}
+
+/**
+ * What `loadPretrained` would load, in the model's names and shapes, without loading it.
+ * @throws {CheckpointError} as `loadPretrained`
+ */
+export function fitPretrained(
+  model: VisionTransformer,
+  source: StateSource,
+  options: PretrainedOptions = {},
+): { readonly source: StateSource; readonly report: PretrainedReport } {
   const what = `loadPretrained(${model.constructor.name})`;
   const want = model.stateShapes();
   const names = matchNames(what, source.shapes.keys(), want, options.prefix);
@@ -154,7 +168,7 @@ export async function loadPretrained(
   }
   const wanted = new Map([...want].map(([name, shape]) => [name, { shape }]));
   const report = matchState(what, wanted, shapes, options);
-  await model.loadStateFrom({
+  const fitted: StateSource = {
     shapes: new Map(report.loaded.map((name) => [name, shapes.get(name)!])),
     async read(name) {
       const values = await source.read(names.origin.get(name)!);
@@ -163,16 +177,18 @@ export async function loadPretrained(
       const dim = resized.to[2];
       return resizePosEmbed(values, { from: fromGrid, to: toGrid, prefixTokens, dim, antialias });
     },
-  }, { strict: false });
-  const list = resized === null ? [] : [resized];
-  return new PretrainedReport(
-    report,
-    model.constructor.name,
-    names.prefix,
-    names.renamed,
-    list,
-    head,
-  );
+  };
+  return {
+    source: fitted,
+    report: new PretrainedReport(
+      report,
+      model.constructor.name,
+      names.prefix,
+      names.renamed,
+      resized === null ? [] : [resized],
+      head,
+    ),
+  };
 }
 
 /** Where each name of the model comes from. */

@@ -87,7 +87,9 @@ export function drawByScore(scores: ArrayLike<number>, count: number, rng: Rng):
   }
   const drawn = new Int32Array(count);
   for (let k = 0; k < count; k++) {
-    const target = rng.uniform() * left.reduce((sum, score) => sum + score, 0);
+    let all = 0;
+    for (let i = 0; i < left.length; i++) all += left[i];
+    const target = rng.uniform() * all;
     let sum = 0, last = -1;
     for (let i = 0; i < left.length && sum <= target; i++) {
       if (left[i] === 0) continue;

@@ -31,12 +31,18 @@ import {
   type VitOptions,
 } from "./vit_config.ts";
 
+/**
+ * A place inside a block: what goes into the attention's projection (all heads side by side), what the second norm gives
+ * [B, N, D each]; of a dense MLP what the GELU gives [B, N, hidden], and its result [B, N, D].
+ */
+export type Site = "attn.proj" | "norm2" | "mlp.act" | "mlp.fc2";
+
 /** Called with what a forward pass computes on its way; for tests, statistics and figures. */
 export interface VitTaps {
   /** After each block: the tokens [B, N, D]. */
   readonly onBlock?: (tokens: Tensor, block: number) => void;
-  /** In each dense MLP: the activations after the GELU [B, N, hidden]. */
-  readonly onHidden?: (hidden: Tensor, block: number) => void;
+  /** At each of the sites, in the order in which they are computed. */
+  readonly onSite?: (site: Site, x: Tensor, block: number) => void;
 }
 
 /** What stands between `norm2` and the residual sum of a block: a dense MLP, or experts. */
@@ -79,18 +85,24 @@ export class Block extends Module {
 
   /** Tokens [B, N, D] -> [B, N, D]. */
   forward(x: Tensor, taps: VitTaps = {}): Tensor {
-    x = this.#residual(x, this.attn.forward(this.norm1.forward(x)), 0);
-    x = this.#residual(x, this.#mix(this.norm2.forward(x), taps), 1);
+    const mixed = this.attn.mix(this.norm1.forward(x));
+    taps.onSite?.("attn.proj", mixed, this.index);
+    x = this.#residual(x, this.attn.project(mixed), 0);
+    const normed = this.norm2.forward(x);
+    taps.onSite?.("norm2", normed, this.index);
+    x = this.#residual(x, this.#mix(normed, taps), 1);
     taps.onBlock?.(x, this.index);
     return x;
   }
 
-  #mix(x: Tensor, { onHidden }: VitTaps): Tensor {
+  #mix(x: Tensor, { onSite }: VitTaps): Tensor {
     const { mlp } = this;
-    if (onHidden === undefined || !(mlp instanceof Mlp)) return mlp.forward(x);
+    if (onSite === undefined || !(mlp instanceof Mlp)) return mlp.forward(x);
     const hidden = mlp.hidden(x);
-    onHidden(hidden, this.index);
-    return mlp.project(hidden);
+    onSite("mlp.act", hidden, this.index);
+    const y = mlp.project(hidden);
+    onSite("mlp.fc2", y, this.index);
+    return y;
   }
 
   #residual(x: Tensor, branch: Tensor, which: 0 | 1): Tensor {

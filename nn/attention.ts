@@ -71,11 +71,18 @@ export class Attention extends Module {
 
   /** Tokens [B, N, D] to tokens [B, N, D]. @throws {ShapeError} for another number of channels */
   forward(x: Tensor): Tensor {
+    return this.project(this.mix(x));
+  }
+
+  /** The first half: what all heads give, side by side, [B, N, D]. @throws {ShapeError} as `forward` */
+  mix(x: Tensor): Tensor {
     expectShape("Attention: x", x, ["B", "N", this.dim]);
     const qkv = this.qkv.forward(x);
-    const mixed = this.training && this.#attnDrop > 0
-      ? this.#composed(qkv)
-      : attention(qkv, this.heads);
+    return this.training && this.#attnDrop > 0 ? this.#composed(qkv) : attention(qkv, this.heads);
+  }
+
+  /** The second half: the heads' outputs mixed with each other, [B, N, D]. */
+  project(mixed: Tensor): Tensor {
     return this.#projDrop.forward(this.proj.forward(mixed));
   }
 

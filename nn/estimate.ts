@@ -7,6 +7,7 @@ import type { DryRecorder } from "../engine/capture.ts";
 import type { Device } from "../engine/device.ts";
 import { noGrad } from "../engine/autograd.ts";
 import { Forecast, type MemoryEstimate } from "../engine/estimate.ts";
+import type { EngineRecord } from "../engine/records.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import type { Module } from "./module.ts";
 import type { Optimizer } from "./optim/optimizer.ts";
@@ -16,6 +17,14 @@ import { stepParts, type TrainBatch, type TrainOptions } from "./train.ts";
 export interface ForwardModule extends Module {
   /** What inference runs. */
   forward(input: Tensor): unknown;
+}
+
+/** What a model will cost. */
+export interface ModelEstimate extends MemoryEstimate {
+  /** Bytes of its parameters and buffers: what it holds once it is loaded. */
+  readonly loadBytes: number;
+  /** Floating-point operations of a forward pass, or of a training step, as its kernels declare them. */
+  readonly flops: number;
 }
 
 /** Options of `estimate`. */
@@ -32,7 +41,7 @@ export interface EstimateOptions {
 }
 
 /**
- * Predicts the GPU memory of a model, its optimiser and its steps, on a device that holds nothing else. Nothing is
+ * Predicts the GPU memory and the work of a model, its optimiser and its steps, on a device that holds nothing else. Nothing is
  * allocated or run, and the model stays as it is, on a device or on none.
  *
  * Batches of another shape than this one, as at the end of an epoch, are captured too and hold memory of their own.
@@ -54,7 +63,7 @@ export async function estimate(
   model: ForwardModule,
   batch: TrainBatch,
   options: EstimateOptions = {},
-): Promise<MemoryEstimate> {
+): Promise<ModelEstimate> {
   const device = options.device ?? model.parameters()[0].device;
   return await device.dryRun((recorder) =>
     withoutTrace(model, () => play(model, batch, device, options, recorder))
@@ -67,9 +76,15 @@ function play(
   device: Device,
   { training, capture = true }: EstimateOptions,
   recorder: DryRecorder,
-): MemoryEstimate {
+): ModelEstimate {
   const forecast = new Forecast();
   forecast.run(recorder.step(() => place(model, device)));
+  const loadBytes = forecast.estimate.liveBytes;
+  let flops = 0;
+  const count = (list: readonly EngineRecord[]) => {
+    for (const record of list) if (record.kind === "dispatch") flops += record.kernel.flops;
+    return list;
+  };
   let parts: ((...inputs: Tensor[]) => unknown)[] = [(x) => noGrad(() => model.forward(x))];
   const inputs = training ? batch : batch.slice(0, 1);
   model.train(training !== undefined);
@@ -79,39 +94,37 @@ function play(
     parts = stepParts({ ...training, optimizer: optimizer!, device });
   }
   for (const part of capture ? new Set(parts) : parts) {
-    if (capture) forecast.capture(recorder.capture(part, inputs));
-    else {
+    if (capture) {
+      const captured = recorder.capture(part, inputs);
+      count(captured.list);
+      forecast.capture(captured);
+    } else {
       const step = () => void part(...inputs.map(([data, shape]) => device.tensor(data, shape)));
-      forecast.run(recorder.step(step));
+      forecast.run(count(recorder.step(step)));
     }
   }
-  return forecast.estimate;
+  return { ...forecast.estimate, loadBytes, flops };
 }
 
 /** Gives all parameters places that no memory stands behind, and records their uploads. */
 function place(model: Module, device: Device): void {
   for (const [name, tensor] of [...model.namedParameters(), ...model.namedBuffers()]) {
-    tensor.grad = tensor.gradSlot = null;
-    tensor.place(device, { buffer: device.persistent(tensor.size, name), offset: 0 });
-    device.append({ kind: "upload", target: tensor.range, data: new Uint8Array(0) });
+    tensor.allocate(device, name);
+    for (const { range } of tensor.parts) {
+      device.append({ kind: "upload", target: range, data: new Uint8Array(0) });
+    }
   }
 }
 
 /** Runs a function and puts the model back as it was: places, gradients, mode. */
 function withoutTrace<T>(model: Module, fn: () => T): T {
   const modes = model.namedModules().map(([, module]) => [module, module.training] as const);
-  const tensors = [...model.namedParameters(), ...model.namedBuffers()].map(([, tensor]) => {
-    const { grad, gradSlot, placed } = tensor;
-    const [device, storage] = placed ? [tensor.device, tensor.storage] : [null, null];
-    return { tensor, grad, gradSlot, device, storage };
-  });
+  const before = [...model.namedParameters(), ...model.namedBuffers()]
+    .map(([, parameter]) => ({ parameter, placement: parameter.placement }));
   try {
     return fn();
   } finally {
-    for (const { tensor, grad, gradSlot, device, storage } of tensors) {
-      tensor.place(device, storage);
-      Object.assign(tensor, { grad, gradSlot });
-    }
+    for (const { parameter, placement } of before) parameter.restore(placement);
     for (const [module, training] of modes) module.train(training); // children come after their parents
   }
 }

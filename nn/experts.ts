@@ -71,7 +71,7 @@ export class Experts extends Module {
  * inputs, so experts begin sqrt(out) times smaller than linear layers of their size; biases 0.
  */
 export class ExpertLinear extends Module {
-  /** A matrix for each expert, [E, out, in]. */
+  /** A matrix for each expert, [E, out, in]; in several `parts` where it is larger than a binding. */
   readonly weight: Parameter;
   /** A bias for each expert, [E, out]. */
   readonly bias: Parameter;
@@ -79,13 +79,16 @@ export class ExpertLinear extends Module {
   /** `count` maps from `inputs` to `outputs` features. @throws {ShapeError} for one that is no whole number above 0 */
   constructor(count: number, inputs: number, outputs: number) {
     super();
-    this.weight = this.parameter("weight", new Parameter([count, outputs, inputs], linearWeight));
+    this.weight = this.parameter(
+      "weight",
+      new Parameter([count, outputs, inputs], linearWeight, { divisible: true }),
+    );
     this.bias = this.parameter("bias", new Parameter([count, outputs], zeros));
   }
 
   /** x [E, M, in] to [E, M, out], the activation in the same kernel. */
   forward(x: Tensor, activation: "none" | "gelu" = "none"): Tensor {
-    return groupedLinear(x, this.weight, this.bias, { activation });
+    return groupedLinear(x, this.weight.parts, this.bias, { activation });
   }
 }
 

@@ -52,5 +52,10 @@ export {
   trainResilient,
 } from "./resilient.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
-export { estimate, type EstimateOptions, type ForwardModule } from "./estimate.ts";
+export {
+  estimate,
+  type EstimateOptions,
+  type ForwardModule,
+  type ModelEstimate,
+} from "./estimate.ts";
 export { train, type TrainBatch, type TrainOptions, type TrainProgress } from "./train.ts";

@@ -13,9 +13,9 @@
  * @module
  */
 import type { Device } from "../engine/device.ts";
-import { DTypeError } from "../engine/errors.ts";
+import { CheckpointError, DTypeError } from "../engine/errors.ts";
 import { readTogether } from "../engine/read_together.ts";
-import type { Parameter } from "./parameter.ts";
+import { joined, type Parameter } from "./parameter.ts";
 import {
   checkEntry,
   type LoadOptions,
@@ -26,7 +26,7 @@ import {
   type StateSource,
 } from "./state_dict.ts";
 
-/** Host bytes that may wait for upload before they are sent: keeps the host's peak near one tensor. */
+/** Host bytes that may wait for upload before the GPU is waited for: keeps the host's peak near one tensor. */
 const UPLOAD_AT = 64 * 1024 * 1024;
 
 /** Base of everything with parameters. A subclass registers its parts in its constructor and adds `forward`. */
@@ -125,27 +125,37 @@ export abstract class Module {
   /**
    * Gives all parameters and buffers memory on a device: loaded values where there are some, else their first values,
    * drawn from `seed` and the parameter's name. Those already there stay; those on another device are moved.
+   * @param options `state`: where the values are read instead, tensor by tensor: the host holds one at a time
    * @returns this module
+   * @throws {CheckpointError} when names or shapes of `state` differ: lists all of them, nothing is placed then
    * @throws {OutOfMemoryError} when they do not fit the device's budget; nothing is placed then
    */
-  async to(device: Device, options: { seed?: number | bigint } = {}): Promise<this> {
+  async to(
+    device: Device,
+    options: { seed?: number | bigint; state?: StateSource } = {},
+  ): Promise<this> {
+    const what = `${this.constructor.name}.to()`;
+    const { state } = options;
+    if (state !== undefined) matchState(what, this.#state(), state.shapes);
     const missing = [...this.namedParameters(), ...this.namedBuffers()]
       .filter(([, parameter]) => !parameter.placed || parameter.device !== device);
     device.expectRoom(
-      `${this.constructor.name}.to()`,
+      what,
       missing.map(([label, { shape, size }]) => ({ label, shape, bytes: 4 * size })),
     );
     let waiting = 0;
     for (const [name, parameter] of missing) {
-      const values = parameter.placed
+      const values = state !== undefined
+        ? await state.read(name)
+        : parameter.placed
         ? await parameter.data()
         : parameter.takeInitial(options.seed ?? 0, name);
-      parameter.grad = parameter.gradSlot = null;
-      parameter.place(device, { buffer: device.persistent(parameter.size, name), offset: 0 });
-      device.write(parameter, values);
+      checkEntry(what, name, { shape: parameter.shape, data: values });
+      parameter.allocate(device, name);
+      parameter.load(values);
       waiting += 4 * parameter.size;
       if (waiting < UPLOAD_AT) continue;
-      await device.flush();
+      await device.sync();
       waiting = 0;
     }
     await device.sync();
@@ -154,10 +164,12 @@ export abstract class Module {
 
   /** Frees the memory of all parameters and buffers. What an optimiser packed together with them goes too. */
   dispose(): void {
-    for (const tensor of this.#state().values()) {
-      tensor.gradSlot?.dispose();
-      tensor.grad = tensor.gradSlot = null;
-      if (tensor.placed) tensor.dispose();
+    for (const parameter of this.#state().values()) {
+      for (const part of parameter.parts) {
+        part.gradSlot?.dispose();
+        part.grad = part.gradSlot = null;
+        if (part.placed) part.dispose();
+      }
     }
   }
 
@@ -181,14 +193,14 @@ export abstract class Module {
 
   /** Forgets all gradients; the next backward writes over them. */
   zeroGrad(): void {
-    for (const parameter of this.parameters()) parameter.grad = null;
+    for (const part of this.parameters().flatMap(({ parts }) => parts)) part.grad = null;
   }
 
   /** Stops all parameters from being learned, or lets them learn again. Build the optimiser afterwards. Returns this. */
   freeze(frozen = true): this {
     for (const parameter of this.parameters()) {
       parameter.requiresGrad = !frozen;
-      if (frozen) parameter.grad = null;
+      if (frozen) parameter.parts.forEach((part) => part.grad = null);
     }
     return this;
   }
@@ -207,11 +219,26 @@ export abstract class Module {
   async stateDict(): Promise<Map<string, StateEntry>> {
     const state = this.#state();
     const distinct = [...new Set(state.values())];
-    const values = await readTogether(distinct);
-    const of = new Map(distinct.map((tensor, i) => [tensor, values[i]]));
+    const values = await readTogether(distinct.flatMap(({ parts }) => parts));
+    const of = new Map(
+      distinct.map((parameter) => [parameter, joined(values.splice(0, parameter.parts.length))]),
+    );
     return new Map(
       [...state].map(([name, tensor]) => [name, { shape: tensor.shape, data: of.get(tensor)! }]),
     );
+  }
+
+  /** The same values to be read tensor by tensor, as a model that is larger than the host's memory is saved. */
+  stateSource(): StateSource {
+    const state = this.#state();
+    return {
+      shapes: this.stateShapes(),
+      read: async (name) => {
+        const parameter = state.get(name);
+        if (parameter !== undefined) return await parameter.data();
+        throw new CheckpointError(`${this.constructor.name}.stateSource(): there is no ${name}`);
+      },
+    };
   }
 
   /**
@@ -249,7 +276,7 @@ export abstract class Module {
       parameter.load(data);
       waiting += 4 * parameter.size;
       if (waiting < UPLOAD_AT || !parameter.placed) continue;
-      await parameter.device.flush();
+      await parameter.device.sync();
       waiting = 0;
     }
     return report;

@@ -4,8 +4,8 @@
  */
 import type { Device } from "../engine/device.ts";
 import { moeVitConfig, type MoeVitOptions } from "../models/moe_vit_config.ts";
-import { VisionTransformerMoe } from "../models/moe_vit.ts";
-import { VisionTransformer } from "../models/vit.ts";
+import { visionModel } from "../models/presets.ts";
+import type { VisionTransformer } from "../models/vit.ts";
 import type { StateDict } from "../nn/state_dict.ts";
 import type { CaseConfig, GoldenCase } from "./case.ts";
 
@@ -21,13 +21,6 @@ export function modelOptions(config: CaseConfig): MoeVitOptions {
     .filter(([key]) => known.includes(String(key)));
   // Unlike ours, the authors' model has one path unless told otherwise.
   return { ifDualpath: false, ...Object.fromEntries(named) };
-}
-
-/** A ViT, with experts where the settings name MoE layers. */
-export function buildModel(options: MoeVitOptions): VisionTransformer {
-  return options.moeLayers === undefined
-    ? new VisionTransformer(options)
-    : new VisionTransformerMoe(options);
 }
 
 /** The tensors of a case under a prefix, by the names behind it. */
@@ -46,7 +39,7 @@ export async function placedModel(
   config: CaseConfig,
   device: Device,
 ): Promise<VisionTransformer> {
-  const model = buildModel(modelOptions(config));
+  const model = visionModel(modelOptions(config));
   model.loadStateDict(stateUnder(golden, "param."));
   return await model.to(device);
 }

@@ -180,6 +180,7 @@ const FOLDS: BatchNormFoldShape[] = [
   { rows: 67, n: 12, eps: 0.1 },
   { rows: 5, n: 260, eps: 0.1 },
   { rows: 3, n: 67, eps: 0.1 },
+  { rows: 300, n: 4, eps: 0.1 }, // a vector a row
 ];
 const variance = (value: number, name: string) => name === "variance" ? Math.abs(value) : value;
 

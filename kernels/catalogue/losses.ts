@@ -24,17 +24,32 @@ import { type CatalogueEntry, coarse, each, entry, pairs } from "./entry.ts";
 
 const MANY = 2 ** 23 - 1;
 const DECODES: BoxDecodeShape[] = [
-  { count: 259, stds: [0.5, 0.4, 1, 2], maxRatio: 1.2 },
+  { count: 259, stds: [0.5, 0.4, 1, 2], maxRatio: 1.25 },
   { count: 300, stds: [1, 2, 0.5, 0.25], maxRatio: 4, clip: { height: 2, width: 1 } },
 ];
+
+/** Two boxes lie on the bounds: one is the image and stays it, one grows just as much as it may. */
+const decoded = (
+  value: number,
+  name: string,
+  i: number,
+  [{ stds, maxRatio, clip }]: readonly [BoxDecodeShape],
+) => {
+  if (i < 4 && clip !== undefined) {
+    return name === "boxes" ? [0, 0, clip.width, clip.height][i] : name === "deltas" ? 0 : value;
+  }
+  return name === "deltas" && (i === 6 || i === 7) ? maxRatio / stds[i % 4] : value;
+};
 
 const boxes = [
   entry("boxes", decodeBoxes, {
     small: each(DECODES),
+    input: decoded,
     huge: [[{ ...DECODES[0], count: MANY }]],
   }),
   entry("boxes", decodeBoxesBackward, {
     small: each(DECODES),
+    input: decoded,
     huge: [[{ ...DECODES[0], count: MANY }]],
   }),
   entry("boxes", convertBoxes, {
@@ -45,33 +60,35 @@ const boxes = [
   }),
 ];
 
+/** As small as the epsilon that is added to it. */
+const TINY = 2 ** -22;
 /** One plain sum, and one with weights and a divisor on the GPU. */
 const sums = (rows: number, per: number): RowLossShape[] => [
-  { rows, per: 0, divisor: 3, factor: 2 },
+  { rows, per: 0, divisor: TINY, factor: 2 },
   { rows, per, divisor: "tensor", factor: 0.5 },
 ];
 const bigSum: RowLossShape = { rows: 2 ** 23 - 1, per: 1, divisor: 1, factor: 1 };
-/** A divisor is a count, and some weights are 0. */
+/** Some weights are 0. */
 const counted = (value: number, name: string) => {
-  if (name === "divisor") return 2 + Math.abs(value);
+  if (name === "divisor") return TINY;
   return name === "weight" ? Math.max(0, value) : value;
 };
 
 const FOCAL: FocalLossShape[] = [
-  ...pairs(sums(262, 1), ["labels", "flags"] as const)
-    .map(([sum, targets]) => ({ ...sum, classes: 1, alpha: 0.25, gamma: 2, targets })),
+  ...pairs(pairs(sums(262, 2), ["labels", "flags"] as const), [2, 1])
+    .map(([[sum, targets], gamma]) => ({ ...sum, classes: 1, alpha: 0.25, gamma, targets })),
   ...[...sums(261, 3), ...sums(270, 1)]
     .map((sum) => ({ ...sum, classes: 3, alpha: 0.6, gamma: 1.5, targets: "labels" as const })),
 ];
 const bigFocal: FocalLossShape = { ...bigSum, classes: 1, alpha: 0.5, gamma: 2, targets: "flags" };
-/** Logits of either sign and up to 12, labels from 0 to the number of classes, and flags below and above 1/2. */
+/** Logits of either sign and up to 12, labels from 0 to the number of classes, and flags below, above and at 1/2. */
 const logits = (
   value: number,
   name: string,
   _i: number,
   [{ classes, targets }]: readonly [FocalLossShape],
 ) => {
-  if (name === "targets") return targets === "labels" ? value % (classes + 1) : value;
+  if (name === "targets") return targets === "labels" ? value % (classes + 1) : coarse(value);
   return name === "pred" ? 8 * value : counted(value, name);
 };
 
@@ -89,16 +106,17 @@ const focal = [
 ];
 
 const L1 = [...sums(264, 4), ...sums(259, 1)];
-const GIOU: GiouLossShape[] = pairs(sums(262, 1), [1e-6, 3])
+const GIOU: GiouLossShape[] = pairs(sums(262, 2), [1e-6, 3])
   .map(([sum, eps]) => ({ ...sum, eps }));
 const bigGiou = { ...bigSum, eps: 1e-6 };
 /** Few values, so that some are equal. */
 const even = (value: number, name: string) =>
   name === "pred" || name === "goal" ? coarse(value) : counted(value, name);
-/** Corners of boxes of about 2 x 2, some of which are turned over. */
+/** Corners of boxes of about 2 x 2, some of which are turned over; of every other box few values, so that some are equal. */
 const corners = (value: number, name: string, i: number) => {
   if (name !== "pred" && name !== "goal") return counted(value, name);
-  return i % 4 < 2 ? value : value + 2;
+  const corner = i % 8 < 4 ? coarse(value) : value;
+  return i % 4 < 2 ? corner : corner + 2;
 };
 
 const overBoxes = [
@@ -124,7 +142,7 @@ const overBoxes = [
   }),
 ];
 
-const ANGLES: AngleLossShape[] = pairs(sums(262, 1), [1e-6, 0.3])
+const ANGLES: AngleLossShape[] = pairs(sums(262, 2), [1e-6, 0.3])
   .map(([sum, clamp]) => ({ ...sum, clamp }));
 const bigAngle = { ...bigSum, clamp: 1e-6 };
 const CHANGES: ChangeLossShape[] = [

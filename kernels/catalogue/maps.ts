@@ -3,7 +3,7 @@
  * @module
  */
 import { maxPool, maxPoolBackward, type MaxPoolShape } from "../max_pool.ts";
-import { roiAlign, roiAlignBackward, type RoiAlignShape } from "../roi_align.ts";
+import { roiAlign, roiAlignBackward, type RoiAlignShape, roiThresholds } from "../roi_align.ts";
 import { upsampleAdd, upsampleAddBackward, type UpsampleAddShape } from "../upsample_add.ts";
 import { type CatalogueEntry, coarse, each, entry } from "./entry.ts";
 
@@ -61,52 +61,68 @@ const upsamples = [
 
 const levelsOf = (...sizes: [height: number, width: number, stride: number][]) =>
   sizes.map(([height, width, stride]) => ({ height, width, stride }));
+/** Pyramids of 1 to 5 levels, of scalars and of vectors; channels, bins, samples and boxes of a shape all differ. */
 const ROIS: RoiAlignShape[] = [
+  { channels: 3, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 4, finestScale: 12 },
+  { channels: 5, levels: levelsOf([9, 8, 4]), bins: 3, finestScale: 16 },
+  { channels: 7, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 16 },
   {
-    batch: 2,
-    boxes: 9,
-    channels: 3,
-    levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]),
-    bins: 3,
-    samples: 2,
-    finestScale: 12,
+    channels: 1,
+    levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32]),
+    bins: 7,
+    finestScale: 8,
   },
   {
-    batch: 2,
-    boxes: 16,
+    channels: 5,
+    levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
+    bins: 3,
+    finestScale: 8,
+  },
+  { channels: 12, levels: levelsOf([9, 9, 4]), bins: 4, samples: 5, finestScale: 12 },
+  { channels: 80, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 16 },
+  { channels: 20, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 3, finestScale: 16 },
+  {
+    channels: 24,
+    levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32]),
+    bins: 4,
+    finestScale: 8,
+  },
+  {
     channels: 8,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
     bins: 7,
-    samples: 2,
     finestScale: 4,
   },
-  {
-    batch: 3,
-    boxes: 8,
-    channels: 12,
-    levels: levelsOf([9, 9, 4]),
-    bins: 2,
-    samples: 3,
-    finestScale: 12,
-  },
-  {
-    batch: 2,
-    boxes: 9,
-    channels: 48,
-    levels: levelsOf([7, 10, 4], [4, 5, 8]),
-    bins: 3,
-    samples: 2,
-    finestScale: 16,
-  },
-];
+].map((shape) => ({ batch: 2, boxes: 9, samples: 2, ...shape }));
+
+/**
+ * Boxes on the very bounds: first and last sample a pixel beyond the outermost of the finest level, and areas where a
+ * level begins.
+ */
+function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): number[] {
+  const [{ height, width, stride }] = levels, side = bins * samples; // in pixels of the map: one to a sample
+  const first = [-1, -1, side - 1, side - 1];
+  const last = [width - side + 1, height - side + 1, width + 1, height + 1];
+  const areas = roiThresholds(levels.length, finestScale);
+  return [
+    ...[...first, ...last].map((v) => v * stride),
+    ...areas.flatMap((area) => [0, 0, Math.fround(area), 1]),
+  ];
+}
+
 /** Corners of boxes, in pixels: most of them begin or end outside; both corners may change places. */
-const corner = (value: number, name: string, i: number) => {
+const corner = (
+  value: number,
+  name: string,
+  i: number,
+  [shape]: readonly [RoiAlignShape, ...unknown[]],
+) => {
   if (name !== "rois") return value;
-  return i % 4 < 2 ? 16 * value + 4 : 32 * value + 48;
+  return boundaryBoxes(shape)[i] ?? (i % 4 < 2 ? 16 * value + 4 : 32 * value + 48);
 };
 const levelsWith = ROIS.flatMap((shape) => shape.levels.map((_, level) => [shape, level] as const));
 const HUGE_ROIS: RoiAlignShape = {
-  ...ROIS[2],
+  ...ROIS[5],
   batch: 2 ** 10,
   channels: 2 ** 7 - 1,
   levels: levelsOf([2 ** 4, 2 ** 4, 4]),

@@ -14,7 +14,7 @@ import { run } from "../../engine/dispatch.ts";
 import { CheckpointError, ScopeError, ShapeError } from "../../engine/errors.ts";
 import { readTogether } from "../../engine/read_together.ts";
 import { type Storage, Tensor } from "../../engine/tensor.ts";
-import type { Parameter } from "../parameter.ts";
+import { joined, type Parameter, writeParts } from "../parameter.ts";
 import { checkEntry, matchState, type StateEntry } from "../state_dict.ts";
 
 /** Parameters with their names, as `model.namedParameters()` gives them. */
@@ -52,9 +52,12 @@ export interface OptimizerState {
   readonly tensors: ReadonlyMap<string, StateEntry>;
 }
 
+/** What has a place in the arenas: a parameter, or one of the parts of a divided one. */
 interface Member {
+  /** The parameter's. */
   readonly name: string;
-  readonly parameter: Parameter;
+  readonly whole: Parameter;
+  readonly parameter: Tensor;
   readonly lrScale: number;
   readonly weightDecay: number;
   readonly storage: Storage;
@@ -123,20 +126,23 @@ export abstract class Optimizer {
     this.lr = lr;
     this.maxGradNorm = maxGradNorm;
     this.#moments = moments;
-    const chosen = groupsOf(params).flatMap((group) => {
+    const given = groupsOf(params).flatMap((group) => {
       if (group.lr !== undefined && lr === 0) {
         throw new ShapeError(`${what}: a group has lr ${group.lr}, but the optimiser's lr is 0`);
       }
       const lrScale = (group.lrScale ?? 1) * (group.lr === undefined ? 1 : group.lr / lr);
       return [...group.params].filter(([, parameter]) => parameter.requiresGrad)
-        .map(([name, parameter]) => ({
+        .map(([name, whole]) => ({
           name,
-          parameter,
+          whole,
           lrScale,
           weightDecay: group.weightDecay ?? weightDecay,
         }));
     });
-    checkDistinct(what, chosen);
+    checkDistinct(what, given);
+    const chosen = given.flatMap((settings) =>
+      settings.whole.parts.map((parameter) => ({ ...settings, parameter }))
+    );
     const tensors = chosen.map(({ parameter }) => parameter);
     const device = this.device = tensors[0].device;
     const away = chosen.find(({ parameter }) => parameter.device !== device);
@@ -264,8 +270,8 @@ export abstract class Optimizer {
 
   /** Who has a gradient; one that was put elsewhere by hand is copied to its place. */
   #gatherGradients(method: string): boolean[] {
-    return this.#members.map(({ name, parameter, storage, slot }) => {
-      if (parameter.storage !== storage) {
+    return this.#members.map(({ name, whole, parameter, storage, slot }) => {
+      if (!whole.parts.includes(parameter) || parameter.storage !== storage) {
         throw new ScopeError(
           `${this.constructor.name}.${method}(): parameter "${name}" was moved since this optimiser ` +
             "was made, by another one or by to(); make a new optimiser and load its state",
@@ -290,9 +296,12 @@ export abstract class Optimizer {
   async state(): Promise<OptimizerState> {
     const places = this.#places();
     const steps = Object.fromEntries(this.#members.map(({ name, steps }) => [name, steps]));
-    const values = await readTogether([...places.values()]);
+    const values = await readTogether([...places.values()].flatMap(({ parts }) => parts));
     const tensors = new Map(
-      [...places].map(([name, { shape }], i) => [name, { shape, data: values[i] }]),
+      [...places].map(([name, { shape, parts }]) => [
+        name,
+        { shape, data: joined(values.splice(0, parts.length)) },
+      ]),
     );
     return { kind: this.constructor.name, steps, tensors };
   }
@@ -318,15 +327,18 @@ export abstract class Optimizer {
       }
     }
     for (const member of this.#members) member.steps = state.steps[member.name];
-    for (const [name, place] of places) this.device.write(place, state.tensors.get(name)!.data);
+    for (const [name, { parts }] of places) writeParts(parts, state.tensors.get(name)!.data);
   }
 
-  #places(): Map<string, Tensor> {
-    const places = new Map<string, Tensor>();
-    this.#members.forEach(({ name, parameter }, i) =>
-      this.#moments.forEach((moment, k) =>
-        places.set(`${name}.${moment}`, this.#arenas.moments[k].tensor(i, parameter.shape))
-      )
+  /** The moments by name: the shape of the whole parameter, and the tensors that hold it. */
+  #places(): Map<string, { shape: readonly number[]; parts: Tensor[] }> {
+    const places = new Map<string, { shape: readonly number[]; parts: Tensor[] }>();
+    this.#members.forEach(({ name, whole: { shape }, parameter }, i) =>
+      this.#moments.forEach((moment, k) => {
+        const place = places.get(`${name}.${moment}`) ?? { shape, parts: [] };
+        place.parts.push(this.#arenas.moments[k].tensor(i, parameter.shape));
+        places.set(`${name}.${moment}`, place);
+      })
     );
     return places;
   }
@@ -352,7 +364,7 @@ function groupsOf(params: NamedParameters | readonly ParameterGroup[]): Paramete
 
 function checkDistinct(
   what: string,
-  chosen: readonly { name: string; parameter: Parameter }[],
+  chosen: readonly { name: string; whole: Parameter }[],
 ): void {
   if (chosen.length === 0) {
     throw new ShapeError(
@@ -360,12 +372,12 @@ function checkDistinct(
     );
   }
   const names = new Set<string>(), parameters = new Set<Parameter>();
-  for (const { name, parameter } of chosen) {
-    if (names.has(name) || parameters.has(parameter)) {
+  for (const { name, whole } of chosen) {
+    if (names.has(name) || parameters.has(whole)) {
       throw new ShapeError(`${what}: parameter "${name}" is given twice`);
     }
     names.add(name);
-    parameters.add(parameter);
+    parameters.add(whole);
   }
 }
 

@@ -4,14 +4,15 @@
  */
 import type { Device } from "../../engine/device.ts";
 import { activationStats } from "../../models/activation_stats.ts";
+import type { Site } from "../../models/vit.ts";
 import { type GoldenCase, NotUnderstoodError, type Results } from "../case.ts";
 import { placedModel } from "../model.ts";
 
 /** Runs the case: batches are `input.batch0`, `input.batch1`, … */
 export async function activationStatsCase(golden: GoldenCase, device: Device): Promise<Results> {
   const { config } = golden;
-  const position = config.text("position", "mlp.act");
-  if (position !== "mlp.act") throw new NotUnderstoodError(`statistics at ${position}`);
+  const site = config.text("position", "mlp.act");
+  if (!isSite(site)) throw new NotUnderstoodError(`statistics at ${site}`);
   const threshold = config.text("threshold_method", "percentile");
   if (threshold !== "percentile" && threshold !== "mean_std" && threshold !== "fixed") {
     throw new NotUnderstoodError(`threshold_method ${threshold}`);
@@ -24,7 +25,7 @@ export async function activationStatsCase(golden: GoldenCase, device: Device): P
       (_, i) => golden.upload(device, `input.batch${i}`),
     );
     const thresholds: number[] = [];
-    const options = { threshold, percentile: config.number("percentile", 80) } as const;
+    const options = { threshold, percentile: config.number("percentile", 80), site } as const;
     const stats = await activationStats(
       model,
       batches,
@@ -41,4 +42,8 @@ export async function activationStatsCase(golden: GoldenCase, device: Device): P
   } finally {
     model.dispose();
   }
+}
+
+function isSite(name: string): name is Site {
+  return ["attn.proj", "norm2", "mlp.act", "mlp.fc2"].includes(name);
 }

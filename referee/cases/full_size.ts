@@ -6,27 +6,21 @@ import { noGrad } from "../../engine/autograd.ts";
 import type { Device } from "../../engine/device.ts";
 import { DataError } from "../../engine/errors.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import type { MoeVitOptions } from "../../models/moe_vit_config.ts";
+import { inferVitOptions } from "../../models/infer_config.ts";
+import { visionModel } from "../../models/presets.ts";
 import { imageSize, type VitConfig } from "../../models/vit_config.ts";
 import type { GoldenCase, Results } from "../case.ts";
 import { deterministicFill } from "../fill.ts";
-import { buildModel, modelOptions } from "../model.ts";
-
-/** Channels of a head of the attention in all of the papers' models; a state dict does not show it. */
-const HEAD_DIM = 64;
+import { modelOptions } from "../model.ts";
 
 /** Runs a case of kind 8. */
 export async function fullSizeCase(golden: GoldenCase, device: Device): Promise<Results> {
   const shapes = stateShapes(golden);
-  const options = { ...sizesOf(golden, shapes), ...modelOptions(golden.config) };
-  const model = buildModel(options).eval();
+  // The sizes that the settings leave to a preset follow from the weights.
+  const model = visionModel({ ...inferVitOptions(shapes), ...modelOptions(golden.config) }).eval();
   try {
-    // Loaded before it is placed, so that no first values are drawn for 265 million weights.
-    await model.loadStateFrom({
-      shapes,
-      read: (name) => Promise.resolve(deterministicFill(name, shapes.get(name)!)),
-    });
-    await model.to(device);
+    const read = (name: string) => Promise.resolve(deterministicFill(name, shapes.get(name)!));
+    await model.to(device, { state: { shapes, read } });
     const shape = imageShape(golden, model.config);
     const reads = await device.step(() =>
       noGrad(() => {
@@ -59,37 +53,6 @@ function stateShapes(golden: GoldenCase): Map<string, readonly number[]> {
   const list = golden.data.state_dict;
   if (!Array.isArray(list)) throw new DataError(`${golden.name}: data.state_dict is not a list`);
   return new Map(list as [string, number[]][]);
-}
-
-/** The sizes of a model that its settings leave to a preset, from the shapes of its weights. */
-function sizesOf(
-  golden: GoldenCase,
-  shapes: ReadonlyMap<string, readonly number[]>,
-): MoeVitOptions {
-  const shape = (name: string): readonly number[] => {
-    const found = shapes.get(name);
-    if (found === undefined) throw new DataError(`${golden.name}: no ${name} in data.state_dict`);
-    return found;
-  };
-  const [embedDim, inChans, patchSize] = shape("patch_embed.proj.weight");
-  const classToken = shapes.has("cls_token");
-  const patches = shape("pos_embed")[1] - (classToken ? 1 : 0);
-  const blocks = [...shapes.keys()].map((name) => /^blocks\.(\d+)\./.exec(name)?.[1]);
-  const dense = [...shapes].find(([name]) => name.endsWith(".mlp.fc1.weight"))?.[1];
-  return {
-    embedDim,
-    inChans,
-    patchSize,
-    classToken,
-    imgSize: Math.round(Math.sqrt(patches)) * patchSize,
-    depth: new Set(blocks.filter((block) => block !== undefined)).size,
-    numHeads: embedDim / HEAD_DIM,
-    numClasses: shape("head.weight")[0],
-    mlpRatio: dense === undefined ? undefined : (dense[0] + 0.5) / embedDim, // rounded down later
-    qkvBias: shapes.has("blocks.0.attn.qkv.bias"),
-    fcNorm: shapes.has("fc_norm.weight"),
-    initValues: shapes.has("blocks.0.ls1.gamma") ? 1 : null,
-  };
 }
 
 /** Mean and standard deviation (divided by n), in float64. */

@@ -4,7 +4,7 @@
  */
 import type { Device } from "../../engine/device.ts";
 import { graphParts, indicesFromParts, partitionQuality, partsToDraw } from "../../models/graph.ts";
-import { stackExperts } from "../../models/recycle.ts";
+import { stackExperts } from "../../models/take.ts";
 import { globalScores, subsetSize, topIndices, uniformIndices } from "../../models/selection.ts";
 import { type GoldenCase, NotUnderstoodError, type Results } from "../case.ts";
 import { activationStatsCase } from "./activation_stats.ts";

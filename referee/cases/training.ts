@@ -15,7 +15,8 @@ import type { VisionTransformer } from "../../models/vit.ts";
 import { AdamW } from "../../nn/optim/adamw.ts";
 import { parameterGroups } from "../../nn/optim/param_groups.ts";
 import { type CaseConfig, type GoldenCase, NotUnderstoodError, type Results } from "../case.ts";
-import { buildModel, modelOptions, placedModel } from "../model.ts";
+import { visionModel } from "../../models/presets.ts";
+import { modelOptions, placedModel } from "../model.ts";
 import { labelSmoothing } from "./losses.ts";
 
 /** Runs a case of kind 9: training where it holds images, otherwise the settings alone. */
@@ -27,7 +28,7 @@ export function trainingCase(golden: GoldenCase, device: Device): Promise<Result
 function settingsCase(golden: GoldenCase): Results {
   const names = golden.data.parameter_names;
   if (!Array.isArray(names)) throw new DataError(`${golden.name}: no data.parameter_names`);
-  const model = buildModel(modelOptions(golden.config.object("model")));
+  const model = visionModel(modelOptions(golden.config.object("model")));
   const settings = new Map(settingsOf(golden.config, model).map((s) => [s.name, s]));
   const inOrder = names.map((name) => {
     const found = settings.get(String(name));

@@ -1,6 +1,8 @@
 import { addGradients } from "../../engine/gradients.ts";
-import { NonFiniteError, sqrt } from "../../engine/mod.ts";
-import { assert, assertRejects, gpuTest } from "../harness.ts";
+import { combineMerge, concat, NonFiniteError, permute, sqrt, sum } from "../../engine/mod.ts";
+import { entmaxCombineVariant } from "../../kernels/entmax_support_workgroup.ts";
+import { testValues } from "../gradcheck.ts";
+import { assert, assertEquals, assertRejects, gpuTest } from "../harness.ts";
 
 gpuTest("detectAnomaly() names the op that made an infinity, and where", async (device) => {
   const big = device.tensor([3e38, 1]), one = device.tensor([1, 1]);
@@ -41,5 +43,35 @@ gpuTest(
     assert(error instanceof NonFiniteError, String(error));
     assert(error.message.startsWith("sqrt.backward[readable] made NaN"), error.message);
     assert(error.message.includes("rootOfAll"), error.message);
+  },
+);
+
+gpuTest("detectAnomaly() follows floats through kernels that only copy bits", async (device) => {
+  const bad = device.tensor([1, NaN, 3, 4], [2, 2], { label: "cls_token" });
+  const good = device.full([2, 2], 1);
+  for (
+    const [name, op] of [["concat", () => concat([good, bad], 1)], [
+      "",
+      () => permute(bad, [1, 0]),
+    ]] as const
+  ) {
+    const error = await device.detectAnomaly(() => void op()).catch((e) => e);
+    assert(error instanceof NonFiniteError && error.message.startsWith(name), String(error));
+    assert(error.message.includes('("cls_token"), which came from outside'), error.message);
+  }
+});
+
+gpuTest(
+  "detectAnomaly() blames no kernel for what memory held before: lists that end early",
+  async (device) => {
+    const [batch, tokens, slots, dim] = [1, 5, 128, 4];
+    const sizes = { batch, tokens, slots, dim, perExpert: 1 };
+    const target = { ...device.target, adapterClass: "software" as const };
+    assertEquals(entmaxCombineVariant(sizes, target), "lists");
+    const c = device.tensor(testValues(tokens * slots, 1), [batch, tokens, slots], {
+      requiresGrad: true,
+    });
+    const y = device.tensor(testValues(slots * dim, 2), [slots, 1, dim], { requiresGrad: true });
+    await device.detectAnomaly(() => sum(combineMerge(c, 0.3, y, { kind: "entmax15" })).backward());
   },
 );

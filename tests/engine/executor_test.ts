@@ -35,6 +35,22 @@ gpuTest(
   },
 );
 
+gpuTest("large uploads are submitted alone, small ones wait for work", async (device) => {
+  await device.sync();
+  const { submits } = device.stats;
+  const small = device.tensor([1, 2]);
+  await device.sync();
+  assertEquals(device.stats.submits - submits, 0);
+  // Without a submit a runtime would go on holding its own copy of what a model is loaded from.
+  const large = device.tensor(new Float32Array(5 << 20).fill(3));
+  await device.sync();
+  assertEquals(device.stats.submits - submits, 1);
+  assertEquals(await small.data(), Float32Array.of(1, 2));
+  const values = await large.data();
+  assertEquals([values[0], values[(5 << 20) - 1]], [3, 3]);
+  large.dispose();
+});
+
 gpuTest("a read gives the value at that point, not a later one", async (device) => {
   const a = device.tensor([1]);
   const reads = await device.step(() => {

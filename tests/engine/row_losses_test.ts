@@ -152,9 +152,10 @@ gpuTest("a sum over nothing is 0", async (device) => {
 gpuTest(
   "focalLoss() keeps the digits of easy cases, and overflows for no logit",
   async (device) => {
-    for (
-      const [x, target] of [[-12, 1], [12, 0], [-30, 1], [200, 0], [200, 1], [-200, 0], [-200, 1]]
-    ) {
+    const easy = [[-12, 1], [12, 0], [-30, 1], [200, 0], [200, 1], [-200, 0], [-200, 1]];
+    const undecided = [[0, 1], [0, 0], [0.3, 1]]; // where the series of the logarithm is longest
+    const counted = () => ({ weight: device.full([1], 1), avgFactor: device.full([], 1) });
+    for (const [x, target] of [...easy, ...undecided]) {
       const shape = {
         rows: 1,
         per: 0,
@@ -166,12 +167,21 @@ gpuTest(
         targets: "flags" as const,
       };
       const want = focalLossReference(shape, { pred: [x], targets: [target] });
-      const pred = device.tensor(Float32Array.of(x), [1, 1], { requiresGrad: true });
-      const loss = focalLoss(pred, device.tensor(Float32Array.of(target), [1, 1]));
-      loss.backward();
-      const name = `${x} with target ${target}`;
-      assertClose([await loss.item()], [want.loss], { rtol: 1e-5, atol: 1e-37, name });
-      assertClose(await pred.grad!.data(), want.dPred, { rtol: 1e-5, atol: 1e-37, name });
+      const flag = device.tensor(Float32Array.of(target), [1, 1]);
+      const label = device.tensor(Uint32Array.of(1 - target));
+      for (
+        const [goal, options] of [[flag, {}], [label, {}], [flag, counted()], [
+          label,
+          counted(),
+        ]] as const
+      ) {
+        const pred = device.tensor(Float32Array.of(x), [1, 1], { requiresGrad: true });
+        const loss = focalLoss(pred, goal, options);
+        loss.backward();
+        const name = `${x} with target ${target}`;
+        assertClose([await loss.item()], [want.loss], { rtol: 1e-5, atol: 1e-37, name });
+        assertClose(await pred.grad!.data(), want.dPred, { rtol: 1e-5, atol: 1e-37, name });
+      }
     }
   },
 );

@@ -5,6 +5,7 @@ import {
   GpuError,
   linear,
   MismatchError,
+  OutOfMemoryError,
   softmax,
   type Tensor,
 } from "../../engine/mod.ts";
@@ -155,6 +156,25 @@ gpuTest(
   },
   { timeout: 240 },
 );
+
+gpuTest("a step over the budget is refused before any part of it runs", async (device) => {
+  const x = device.tensor([1, 2, 3]);
+  await device.sync();
+  const { dispatches } = device.stats, { reservedBytes } = device.memory;
+  const step = () => {
+    for (let i = 0; i < 40; i++) softmax(x); // more than the part that runs at once
+    return device.zeros([2 ** 19]);
+  };
+  for (const way of ["verify", "profile", "detectAnomaly"] as const) {
+    await assertRejects(() => device[way](step), OutOfMemoryError, "full [524288]");
+    assertEquals([device.stats.dispatches, device.memory.reservedBytes], [
+      dispatches,
+      reservedBytes,
+    ], way);
+  }
+  await device.sync();
+  assertEquals(await device.step(() => x.data()), Float32Array.of(1, 2, 3));
+}, { device: { memoryBudget: 2 ** 20 } });
 
 gpuTest("verify() compares what is computed from what is given", async (device) => {
   // A wrong op upstream must not make the right ones after it look wrong.

@@ -2,9 +2,9 @@ import { ShapeError } from "../../engine/errors.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import type { Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { activationStats, type StatsOptions } from "../../models/activation_stats.ts";
+import { activationStats, siteStats, type StatsOptions } from "../../models/activation_stats.ts";
 import { VisionTransformerMoe } from "../../models/moe_vit.ts";
-import { VisionTransformer } from "../../models/vit.ts";
+import { type Site, VisionTransformer } from "../../models/vit.ts";
 import type { VitOptions } from "../../models/vit_config.ts";
 import { testValues } from "../gradcheck.ts";
 import { assert, assertClose, assertEquals, assertRejects, gpuTest } from "../harness.ts";
@@ -29,11 +29,17 @@ async function model(device: Device): Promise<VisionTransformer> {
 }
 
 /** The activations of block 0 on some images, [count * TOKENS, WIDTH]. */
-async function hidden(vit: VisionTransformer, batch: Tensor): Promise<Float32Array> {
+async function hidden(
+  vit: VisionTransformer,
+  batch: Tensor,
+  at: Site = "mlp.act",
+): Promise<Float32Array> {
   const reads = await batch.device.step(() =>
     noGrad(() => {
       const reads: Promise<ArrayLike<number>>[] = [];
-      vit.forwardFeatures(batch, { onHidden: (h) => reads.push(h.data()) });
+      vit.forwardFeatures(batch, {
+        onSite: (site, x) => void (site === at && reads.push(x.data())),
+      });
       return reads;
     })
   );
@@ -105,6 +111,25 @@ gpuTest("activationStats() compares strictly with each kind of threshold", async
   const variance = a.reduce((sum, x) => sum + (x - average) ** 2, 0) / a.length;
   assertClose([threshold], [average + Math.sqrt(variance)], { atol: 1e-6 });
   assertClose([mean], [above(threshold)], { atol: 1e-6 });
+  vit.dispose();
+});
+
+gpuTest("siteStats() measures each site, in one go or alone", async (device) => {
+  const vit = await model(device), batch = images(device, 2, 3);
+  const sites = ["attn.proj", "norm2", "mlp.act", "mlp.fc2"] as const;
+  const all = await siteStats(vit, [batch], sites, { coActivation: false });
+  for (const site of sites) {
+    const a = await hidden(vit, batch, site), width = site === "mlp.act" ? WIDTH : 6;
+    const L1 = new Float64Array(width);
+    a.forEach((value, i) => L1[i % width] += Math.abs(value) / (a.length / width));
+    assertClose(all[site]![0].L1, L1, { atol: 1e-6, name: site });
+    assertEquals(all[site]![0].co_act.length, 0);
+    const alone = await activationStats(vit, [batch], { site });
+    assertEquals(alone.map(({ act_patrn }) => [...act_patrn]), [
+      ...all[site]!.map(({ act_patrn }) => [...act_patrn]),
+    ]);
+    assertEquals(alone[0].co_act.length, width * width);
+  }
   vit.dispose();
 });
 

@@ -1,13 +1,17 @@
 import { CheckpointError, ShapeError } from "../../engine/errors.ts";
 import { noGrad } from "../../engine/autograd.ts";
-import { activationStats, type LayerStats } from "../../models/activation_stats.ts";
+import { type SiteStats, siteStats } from "../../models/activation_stats.ts";
 import { VisionTransformerMoe } from "../../models/moe_vit.ts";
 import type { MoeVitOptions } from "../../models/moe_vit_config.ts";
-import { formatRecycleReport, recycle, stackExperts } from "../../models/recycle.ts";
+import { recycle, recycleFrom, type RecycleOptions, recycleSites } from "../../models/recycle.ts";
+import { RECYCLE_METHODS } from "../../models/expert_selector.ts";
+import { formatRecycleReport, listRecycledTensors } from "../../models/recycle_report.ts";
+import { stackExperts } from "../../models/take.ts";
 import { VisionTransformer } from "../../models/vit.ts";
 import type { VitOptions } from "../../models/vit_config.ts";
 import type { StateEntry } from "../../nn/state_dict.ts";
 import { testValues } from "../gradcheck.ts";
+import { assertAsReported } from "./recycled.ts";
 import { assert, assertEquals, assertThrows, gpuTest, test } from "../harness.ts";
 
 const VIT: VitOptions = {
@@ -41,7 +45,7 @@ function denseWeights(options: VitOptions = VIT): Map<string, StateEntry> {
 }
 
 /** Statistics in which neuron i of every block has score i, and even and odd neurons fire together. */
-function someStats(): LayerStats[] {
+function someStats(): SiteStats {
   const scores = Float32Array.from({ length: HIDDEN }, (_, i) => i);
   const co_act = new Float32Array(HIDDEN * HIDDEN);
   for (let u = 0; u < HIDDEN; u++) {
@@ -49,10 +53,8 @@ function someStats(): LayerStats[] {
       if (u !== v) co_act[u * HIDDEN + v] = u % 2 === v % 2 ? 1 : 0.01;
     }
   }
-  return Array.from(
-    { length: 3 },
-    () => ({ L1: scores, L2: scores, act_patrn: scores, co_act }),
-  );
+  const layer = { L1: scores, L2: scores, act_patrn: scores, co_act };
+  return { "mlp.act": [layer, layer, layer] };
 }
 
 test("recycle() makes a complete state dict of the MoE model", () => {
@@ -187,7 +189,9 @@ test("recycle() names what does not fit", () => {
   fails(without("blocks.1.mlp.fc1.bias"), "needs blocks.1.mlp.fc1.bias");
   fails(without("pos_embed"), "the dense weights have no pos_embed, needs [1,5,8]");
   fails(denseWeights({ ...VIT, imgSize: 12 }), "pos_embed has shape [1,10,8]");
-  fails(denseWeights({ ...VIT, embedDim: 16 }), "needs [");
+  fails(denseWeights({ ...VIT, embedDim: 6 }), "the dense model has 6 channels, the new one 8");
+  fails(denseWeights({ ...VIT, depth: 4 }), "the dense model has 4 blocks, the new one 3");
+  fails(denseWeights({ ...VIT, embedDim: 16, imgSize: 12 }), "which cut gives [1,10,8]");
   assertThrows(
     () => recycle(denseWeights(), { ...MOE, compressRatio: 2 }),
     ShapeError,
@@ -205,7 +209,7 @@ gpuTest(
   async (device) => {
     const dense = (await new VisionTransformer(VIT).to(device, { seed: 1 })).eval();
     const images = device.tensor(testValues(4 * 3 * 64, 2), [4, 3, 8, 8]);
-    const stats = await activationStats(dense, [images]);
+    const stats = await siteStats(dense, [images], ["mlp.act"]);
     const weights = await dense.stateDict();
     const features = (model: VisionTransformer) =>
       device.step(() => noGrad(() => model.forwardFeatures(images).data()));
@@ -240,8 +244,8 @@ test("stackExperts() refuses lists of different lengths and neurons that are not
     fc1: { weight: weight(4, 2), bias: weight(4) },
     fc2: { weight: weight(2, 4), bias: weight(2) },
   };
-  assertThrows(() => stackExperts(mlp, [[0, 1], [2]]), ShapeError, "expert 1 keeps 1 neurons");
-  assertThrows(() => stackExperts(mlp, [[0, 4]]), ShapeError, "neuron 4 is not one of 0 to 3");
+  assertThrows(() => stackExperts(mlp, [[0, 1], [2]]), ShapeError, "expert 1 keeps [1,2]");
+  assertThrows(() => stackExperts(mlp, [[0, 4]]), ShapeError, "4 is not one of 0 to 3");
 });
 
 test("formatRecycleReport() says what came from where", () => {
@@ -250,6 +254,142 @@ test("formatRecycleReport() says what came from where", () => {
   assert(text.includes("recycled by random, seed 5"), text);
   assert(text.includes("blocks.1.mlp.core_experts: 32 of 32 neurons"), text);
   assert(text.includes("blocks.2.mlp.univ_experts: 8 of 32 neurons"), text);
-  assert(text.includes("blocks.1.mlp.phi"), text);
+  assert(text.includes("blocks.1,2.mlp.phi, blocks.1,2.mlp.slot_norm.weight"), text);
   assertEquals(JSON.parse(JSON.stringify(report)), report);
+});
+
+const WIDE: VitOptions = { ...VIT, embedDim: 16, numHeads: 4 };
+
+/** Statistics of a wide model in which each neuron or channel has its own score in each block. */
+function wideStats(): SiteStats {
+  const layers = (width: number) =>
+    Array.from({ length: 3 }, (_, block) => {
+      const scores = Float32Array.from(
+        { length: width },
+        (_, i) => 1 + (i * 7 + block * 5) % width,
+      );
+      const co_act = Float32Array.from(
+        { length: width * width },
+        (_, i) => i % width === Math.trunc(i / width) ? 0 : 1 + (i * (block + 3)) % 5,
+      );
+      for (let u = 0; u < width; u++) {
+        for (let v = 0; v < u; v++) co_act[u * width + v] = co_act[v * width + u];
+      }
+      return { L1: scores, L2: scores, act_patrn: scores, co_act };
+    });
+  return { "mlp.act": layers(64), norm2: layers(16), "attn.proj": layers(16) };
+}
+
+test("recycle() cuts a wider model down by every method, as the report says", () => {
+  const dense = denseWeights(WIDE);
+  for (const method of RECYCLE_METHODS) {
+    const made = recycle(dense, MOE, { method, stats: wideStats(), seed: 2 });
+    assertAsReported(made, dense);
+    const { weights, report } = made;
+    const want = new VisionTransformerMoe(MOE).namedParameters();
+    assertEquals([...weights.keys()], want.map(([name]) => name));
+    for (const [name, { shape }] of want) assertEquals([...weights.get(name)!.shape], [...shape]);
+    const { selections, entries } = report;
+    // One choice of channels for all, experts included; one of the attention's channels a block.
+    const channels = selections.filter(({ of }) => of === "channels");
+    assertEquals(channels.map(({ total, subset, indices }) => [total, subset, indices.length]), [
+      [16, 8, 1],
+    ]);
+    assertEquals(
+      selections.filter(({ of }) => of === "attention").map(({ block }) => block),
+      [0, 1, 2],
+    );
+    const entry = (name: string) => entries.find((e) => e.name === name)!;
+    assertEquals(entry("blocks.0.attn.qkv.weight").method, method);
+    assertEquals(entry("head.bias").method, "copied");
+    // A core expert has 32 of the wide model's 64 neurons: it is cut too.
+    const core = selections[entry("blocks.1.mlp.core_experts.vit_fc1.weight").selection!];
+    assertEquals([core.of, core.total, core.subset, core.method], ["neurons", 64, 32, method]);
+    for (const { indices } of selections) {
+      for (const list of indices) assertEquals(list, [...new Set(list)].sort((a, b) => a - b));
+    }
+  }
+});
+
+test("recycle() of a wider model by importance keeps the channels that respond most", () => {
+  const { report } = recycle(denseWeights(WIDE), MOE, { method: "importance", stats: wideStats() });
+  const scores = wideStats().norm2!.map(({ L2 }) => L2);
+  const sums = Array.from({ length: 16 }, (_, i) => scores.reduce((sum, s) => sum + s[i], 0));
+  const kept = report.selections.find(({ of }) => of === "channels")!.indices[0];
+  const least = Math.min(...kept.map((i) => sums[i]));
+  const others = sums.filter((_, i) => !kept.includes(i));
+  assert(others.every((sum) => sum <= least), `kept ${kept} of ${sums}`);
+});
+
+test("recycle() takes experts from a wider model and the rest from a trunk", () => {
+  const dense = denseWeights(WIDE), trunk = denseWeights();
+  for (const { data } of trunk.values()) data.forEach((value, i) => data[i] = -value);
+  const made = recycle(dense, MOE, { method: "importance", stats: wideStats(), trunk, seed: 4 });
+  assertAsReported(made, dense, trunk);
+  const { entries, selections } = made.report;
+  const entry = (name: string) => entries.find((e) => e.name === name)!;
+  assertEquals(entry("blocks.1.attn.qkv.weight").from, "trunk");
+  assertEquals(entry("blocks.1.attn.qkv.weight").method, "copied");
+  const fc2 = entry("blocks.1.mlp.univ_experts.vit_fc2.weight");
+  assertEquals([fc2.from, fc2.method], ["dense", "importance"]);
+  const [channels, neurons] = fc2.cuts!.map(({ selection }) => selections[selection]);
+  assertEquals([channels.of, channels.subset, channels.indices.length], ["channels", 8, 3]);
+  assertEquals([neurons.of, neurons.subset, neurons.indices.length], ["neurons", 8, 3]);
+  assert(channels.indices[0].join() !== channels.indices[1].join(), "each expert has its own");
+  const text = listRecycledTensors(made.report);
+  assert(text.includes("<- trunk blocks.1.attn.qkv.weight  copied"), text);
+  const line = "univ_experts.vit_fc2.weight [3, 8, 8] <- blocks.1.mlp.fc2.weight  importance; ";
+  assert(text.includes(`${line}axis 0: 8 of 16 channels (`), text);
+});
+
+test("recycleSites() names what has to be measured", () => {
+  assertEquals(recycleSites("uniform", { wider: true, trunk: false }), []);
+  assertEquals(recycleSites("copy", { wider: true, trunk: false }), []);
+  assertEquals(recycleSites("graph", { wider: false, trunk: false }), ["mlp.act"]);
+  assertEquals(recycleSites("importance", { wider: true, trunk: true }), ["mlp.act", "norm2"]);
+  const sites = recycleSites("importance", { wider: true, trunk: false });
+  const { norm2, ...rest } = wideStats();
+  assertEquals(sites.sort(), Object.keys({ ...rest, norm2 }).sort());
+  const fails = (stats: SiteStats, message: string) =>
+    assertThrows(
+      () => recycle(denseWeights(WIDE), MOE, { method: "importance", stats }),
+      ShapeError,
+      message,
+    );
+  fails(rest, "needs statistics of block 0 at norm2, got 0 blocks");
+  fails({ ...rest, norm2: rest["mlp.act"] }, "statistics at norm2 are of 64 neurons, there are 16");
+});
+
+test("recycle() by copy gives every expert the first neurons", () => {
+  const dense = denseWeights();
+  const made = recycle(dense, MOE, { method: "copy" });
+  assertAsReported(made, dense);
+  const univ = made.report.selections.find(({ experts }) => experts === "univ_experts")!;
+  assertEquals([univ.method, univ.indices], ["copy", [[0, 1, 2, 3, 4, 5, 6, 7]]]);
+  assertThrows(
+    () => recycle(dense, MOE, { method: "best" as RecycleOptions["method"] }),
+    ShapeError,
+    "there is no method best, there are copy, uniform, random, importance, graph",
+  );
+});
+
+test("recycleFrom() makes the same weights tensor by tensor", async () => {
+  const dense = denseWeights(WIDE), trunk = denseWeights();
+  const read: string[] = [];
+  const source = (state: ReadonlyMap<string, StateEntry>) => ({
+    shapes: new Map([...state].map(([name, { shape }]) => [name, shape])),
+    read: (name: string) => {
+      read.push(name);
+      return Promise.resolve(state.get(name)!.data);
+    },
+  });
+  const how = { method: "random", seed: 9 } as const;
+  const want = recycle(dense, MOE, { ...how, trunk });
+  const got = recycleFrom(source(dense), MOE, { ...how, trunk: source(trunk) });
+  assertEquals(got.report, want.report);
+  assertEquals(read, [], "the report needs no values");
+  for (const [name, { shape, data }] of want.weights) {
+    assertEquals([...got.weights.shapes.get(name)!], [...shape]);
+    assertEquals(await got.weights.read(name), data, name);
+  }
 });

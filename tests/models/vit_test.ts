@@ -6,10 +6,11 @@ import { ShapeError } from "../../engine/errors.ts";
 import { noGrad } from "../../engine/autograd.ts";
 import type { Device } from "../../engine/device.ts";
 import type { Tensor } from "../../engine/tensor.ts";
-import { MOE_VIT_PRESETS, type MoeVitOptions } from "../../models/moe_vit_config.ts";
+import type { MoeVitOptions } from "../../models/moe_vit_config.ts";
+import { type PresetName, presetNamed, PRESETS, visionModel } from "../../models/presets.ts";
 import { VisionTransformerMoe } from "../../models/moe_vit.ts";
 import { VisionTransformer } from "../../models/vit.ts";
-import { imageSize, VIT_PRESETS, vitConfig, type VitOptions } from "../../models/vit_config.ts";
+import { imageSize, vitConfig, type VitOptions } from "../../models/vit_config.ts";
 import { deterministicFill } from "../../referee/fill.ts";
 import {
   assert,
@@ -169,13 +170,15 @@ test("VisionTransformer has timm's names", () => {
 });
 
 test("the presets have the papers' sizes", () => {
-  const size = (name: keyof typeof VIT_PRESETS) =>
-    new VisionTransformer(VIT_PRESETS[name]).learnedSize;
-  assertEquals(size("vit_tiny_patch16_224"), 5_717_416);
-  assertEquals(size("vit_small_patch16_224"), 22_050_664);
-  assertEquals(size("vit_base_patch16_224"), 86_567_656);
-  const jet = new VisionTransformerMoe(MOE_VIT_PRESETS["V-JetMoE-T"]);
-  assertEquals(jet.learnedSize, 265_411_636); // the paper says 265M
+  for (const [name, { options, parameters }] of Object.entries(PRESETS)) {
+    assertEquals(visionModel(options).learnedSize, parameters, name);
+  }
+  const millions = (name: PresetName) => Math.round(PRESETS[name].parameters / 1e6);
+  assertEquals(millions("vit_small_patch16_224"), 22);
+  assertEquals(millions("V-JetMoE-T"), 265);
+  assertEquals(millions("V-JetMoE-T-32-64"), 89);
+  assertEquals(millions("V-JetMoE-S"), 1058);
+  assertThrows(() => presetNamed("V-JetMoE"), ShapeError, "there are vit_tiny_patch16_224, vit_");
 });
 
 test("vitConfig() names a setting that makes no model", () => {
@@ -247,12 +250,21 @@ gpuTest("VisionTransformer hands out what it computes on its way", async (device
       const seen: string[] = [];
       model.forward(image(model, device), {
         onBlock: (tokens, block) => seen.push(`block ${block} [${tokens.shape}]`),
-        onHidden: (hidden, block) => seen.push(`hidden ${block} [${hidden.shape}]`),
+        onSite: (site, x, block) => seen.push(`${site} ${block} [${x.shape}]`),
       });
       return seen;
     })
   );
   // The second block has experts in place of a dense MLP.
-  assertEquals(seen, ["hidden 0 [1,10,48]", "block 0 [1,10,12]", "block 1 [1,10,12]"]);
+  assertEquals(seen, [
+    "attn.proj 0 [1,10,12]",
+    "norm2 0 [1,10,12]",
+    "mlp.act 0 [1,10,48]",
+    "mlp.fc2 0 [1,10,12]",
+    "block 0 [1,10,12]",
+    "attn.proj 1 [1,10,12]",
+    "norm2 1 [1,10,12]",
+    "block 1 [1,10,12]",
+  ]);
   model.dispose();
 });

@@ -19,7 +19,64 @@ export interface EquivalentMutants {
 }
 
 /** All that are known. */
-export const EQUIVALENT: readonly EquivalentMutants[] = [];
+export const EQUIVALENT: readonly EquivalentMutants[] = [
+  {
+    label:
+      /^(l1_loss|giou_loss|focal_loss|focal_loss\.flags|angle_loss|change_loss|batch_norm_fold\.backward)\[/,
+    line: /workgroupBarrier\(\); \/\/ the scratch may be reused at once/,
+    mutant: /^\s*\/\//,
+    reason: "these kernels reduce once: the scratch is not used again",
+  },
+  {
+    line: /for \(var stride = \d+u; stride > 0u; stride >>= 1u\)/,
+    mutant: /stride >= 0u/,
+    reason:
+      "it does not end; llvmpipe ends any loop after 65,535 rounds, and rounds with a stride of 0 do nothing",
+  },
+  {
+    line: /if \(t < stride\) \{/,
+    mutant: /if \(t <= stride\) \{/,
+    reason:
+      "a race, but not a wrong sum where invocations run in order: scratch[stride] is written after invocation 0 has read it",
+  },
+  {
+    line: /if \(t (== 0u\) \{ loss\[0\] = |> 0u\) \{ return; \})/,
+    mutant: /^\s*$|if \(t != 0u\) \{ loss\[0\]/,
+    reason: "every invocation has the sum, and all that write it write the same",
+  },
+  {
+    label: /_loss[\w.]*\.backward\[plain\]/,
+    line: / \* w \* gradient_of\(r\)/,
+    mutant: /scale_of\(\) \* gradient_of\(r\)/,
+    reason: "without weights w is 1",
+  },
+  {
+    label: /^angle_loss/,
+    line: /squared > 0\.0\)/,
+    mutant: /squared >= 0\.0\)/,
+    reason: "a vector of no length gives 0 / 1e-15, which is the 0 of the other branch",
+  },
+  {
+    label: /^angle_loss/,
+    line: /near > params\.clamp/,
+    mutant: /near >= params\.clamp/,
+    reason:
+      "a tie of computed numbers, where the arccosine's clamp has no derivative: both answers are right",
+  },
+  {
+    label: /^giou_loss/,
+    line: /a\.around >= vec2f\(0\.0\)/,
+    mutant: /a\.around > vec2f\(0\.0\)/,
+    reason:
+      "where the box around both has no width its area is below eps, and d_whole is 0 already",
+  },
+  {
+    label: /^roi_align\.backward\[/,
+    line: / \+ 0u \* params\.channels/,
+    mutant: /0u \* params\.\w+|0u\]/,
+    reason: "0 times anything",
+  },
+];
 
 /** The reason why a mutation changes nothing, if it is known to. */
 export function equivalence(mutation: Mutation): string | undefined {
