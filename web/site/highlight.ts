@@ -2,12 +2,12 @@
  * Syntax highlighting of WGSL and TypeScript, line by line, in a light and a dark colour each.
  * @module
  */
-import { createHighlighterCore } from "npm:shiki@4.6.0/core";
-import { createJavaScriptRegexEngine } from "npm:shiki@4.6.0/engine/javascript";
-import typescript from "npm:@shikijs/langs@4.6.0/typescript";
-import wgsl from "npm:@shikijs/langs@4.6.0/wgsl";
-import dark from "npm:@shikijs/themes@4.6.0/github-dark";
-import light from "npm:@shikijs/themes@4.6.0/github-light";
+import { createHighlighterCore } from "shiki/core";
+import { createJavaScriptRegexEngine } from "shiki/engine/javascript";
+import typescript from "@shikijs/langs/typescript";
+import wgsl from "@shikijs/langs/wgsl";
+import dark from "@shikijs/themes/github-dark";
+import light from "@shikijs/themes/github-light";
 import { Html, html } from "./html.ts";
 
 /** Turns code into highlighted lines, and knows the colours it used. */

@@ -2,7 +2,7 @@
  * The ladder of a pass as HTML: for each rung its facts, its code, and what it changes against the rung before.
  * @module
  */
-import { diffArrays } from "npm:diff@9.0.0";
+import { diffArrays } from "diff";
 import type { Kernel, Program } from "../../kernels/kernel.ts";
 import type { Pass, Rung } from "../atlas/chapter.ts";
 import { codeBlock, type Highlight } from "./highlight.ts";

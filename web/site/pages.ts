@@ -2,7 +2,7 @@
  * The pages of the atlas as HTML.
  * @module
  */
-import katex from "npm:katex@0.19.1";
+import katex from "katex";
 import type { Chapter, Formula } from "../atlas/chapter.ts";
 import { CHAPTERS, PARTS } from "../atlas/chapters.ts";
 import { readHeader } from "../atlas/header.ts";
