@@ -3,7 +3,7 @@
  * [FILES OR FOLDERS...]`
  *
  * Sets up what is missing, then runs every `tests/**\/*_test.ts` in Deno and, but for `*_deno_test.ts`, in headless
- * Chrome. `--deno` or `--chrome` runs one of the two alone. The last line is `N passed, N failed` over both; the exit
+ * Chrome; `*_browser_test.ts` run in Deno and drive Chrome from there. `--deno` or `--chrome` runs one of the two alone. The last line is `N passed, N failed` over all; the exit
  * code is 1 where anything failed or nothing ran. `--limits default` makes the GPU tests run on a device with the
  * specification's default limits.
  * @module
@@ -84,13 +84,15 @@ async function main(): Promise<number> {
     total.passed += counts.passed;
     total.failed += counts.failed;
   };
+  const drivers = files.filter((file) => file.endsWith("_browser_test.ts"));
   if (wantDeno) {
     console.log(`Deno: ${Deno.version.deno}, ${adapterLabel(machine.adapter)}`);
-    add("Deno", await runInDeno(files, options));
+    add("Deno", await runInDeno(files.filter((file) => !drivers.includes(file)), options));
   }
   if (wantChrome && machine.chrome !== null) {
-    const portable = files.filter((file) => !file.endsWith("_deno_test.ts"));
+    const portable = files.filter((file) => !/_(deno|browser)_test\.ts$/.test(file));
     add("Chrome", await runInChrome(portable, machine.chrome, options));
+    if (drivers.length > 0) add("Pages", await runInDeno(drivers, options));
   }
   if (total.passed + total.failed === 0) {
     console.error("no test ran, which counts as a failure");

@@ -1,0 +1,7 @@
+/**
+ * The first page: it says which adapter the others will run on.
+ * @module
+ */
+import { showAdapter } from "./device.ts";
+
+await showAdapter();
