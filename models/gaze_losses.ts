@@ -41,14 +41,14 @@ export interface ClueTargets {
   readonly gazes: Tensor;
 }
 
-/** What a stage says about N = B T frames. */
+/** What a stage says about N = B T frames with Q queries: all three clues, or some of them in the same order. */
 export interface StagePredictions {
-  /** Logits of "is there": [N, 3, 1]. */
+  /** Logits of "is there": [N, Q, 1]. */
   readonly scores: Tensor;
-  /** Boxes as x1, y1, x2, y2 in pixels: [N, 3, 4]. */
+  /** Boxes as x1, y1, x2, y2 in pixels: [N, Q, 4]. */
   readonly boxes: Tensor;
   /** Directions of the clues and of all together, [N, 3] each. */
-  readonly gazes: Readonly<Record<GazeClue | "final", Tensor>>;
+  readonly gazes: Readonly<{ final: Tensor } & Partial<Record<GazeClue, Tensor>>>;
 }
 
 /** Factors of the losses; the defaults are the authors'. */
@@ -88,8 +88,9 @@ export function gazeStageLosses(
   const { image: [height, width], frames } = options;
   const { cls = 2, bbox = 5, iou = 2, gaze = 6, temp = 1 } = options.weights ?? {};
   const { scores, boxes, gazes } = predictions;
-  const [n] = expectShape("gazeStageLosses: scores", scores, ["N", 3, 1]);
-  expectShape("gazeStageLosses: boxes", boxes, [n, 3, 4]);
+  const clues = GAZE_CLUES.filter((clue) => gazes[clue] !== undefined), q = clues.length;
+  const [n] = expectShape("gazeStageLosses: scores", scores, ["N", q, 1]);
+  expectShape("gazeStageLosses: boxes", boxes, [n, q, 4]);
   if (!Number.isInteger(frames) || frames < 1 || n % frames !== 0) {
     throw new ShapeError(`gazeStageLosses(): ${n} frames are no clips of ${frames}`);
   }
@@ -99,7 +100,7 @@ export function gazeStageLosses(
   const counts = Object.fromEntries(
     GAZE_CLUES.map((clue) => [clue, sum(targets[clue].present)]),
   ) as Record<GazeClue, Tensor>;
-  GAZE_CLUES.forEach((clue, query) => {
+  clues.forEach((clue, query) => {
     const { present, boxes: goals } = targets[clue], avgFactor = counts[clue];
     const own = reshape(slice(boxes, 1, query, query + 1), [n, 4]);
     const weighted = { weight: present, avgFactor };
@@ -114,11 +115,11 @@ export function gazeStageLosses(
     });
     losses[`${clue}_loss_iou`] = giouLoss(own, goals, { ...weighted, lossWeight: iou });
   });
-  for (const name of ["final", ...GAZE_CLUES] as const) {
+  for (const name of ["final", ...clues] as const) {
     const clue = name === "final" ? "head" : name,
       { present: weight, gazes: goals } = targets[clue];
     const options = { weight, avgFactor: counts[clue], lossWeight: gaze };
-    losses[`${name}_gaze_loss_gaze`] = angleLoss(gazes[name], goals, options);
+    losses[`${name}_gaze_loss_gaze`] = angleLoss(gazes[name]!, goals, options);
   }
   if (frames > 1) {
     const clips = reshape(gazes.final, [n / frames, frames, 3]);

@@ -17,6 +17,7 @@ import { expectShape, type Tensor } from "../engine/tensor.ts";
 import { LayerNorm } from "./layer_norm.ts";
 import { Linear } from "./linear.ts";
 import { Module } from "./module.ts";
+import type { Init } from "./parameter.ts";
 
 /** Sizes of a `DynamicConv`. */
 export interface DynamicConvConfig {
@@ -28,12 +29,14 @@ export interface DynamicConvConfig {
   outChannels?: number;
   /** Positions of a box: 49 for bins of 7 x 7. */
   positions: number;
+  /** First values of the two weights; default those of `Linear`. */
+  weightInit?: Init;
 }
 
 /** Queries [N, In] and their boxes [N, P, In] to [N, Out]. Keys `dynamic_layer`, `norm_in`, `norm_out`, `fc_layer`, `fc_norm`. */
 export class DynamicConv extends Module {
   /** In and Out of the generated filters, and what lies between. */
-  readonly config: Required<DynamicConvConfig>;
+  readonly config: Required<Omit<DynamicConvConfig, "weightInit">>;
   /** [In] to both filters. */
   readonly dynamicLayer: Linear;
   /** Behind the first product. */
@@ -48,13 +51,17 @@ export class DynamicConv extends Module {
   /** Builds the layers. */
   constructor(config: DynamicConvConfig) {
     super();
-    const { inChannels, featChannels, outChannels = inChannels, positions } = config;
+    const { inChannels, featChannels, outChannels = inChannels, positions, weightInit } = config;
     this.config = { inChannels, featChannels, outChannels, positions };
     const filters = featChannels * (inChannels + outChannels);
-    this.dynamicLayer = this.child("dynamic_layer", new Linear(inChannels, filters));
+    this.dynamicLayer = this.child(
+      "dynamic_layer",
+      new Linear(inChannels, filters, { weightInit }),
+    );
     this.normIn = this.child("norm_in", new LayerNorm(featChannels));
     this.normOut = this.child("norm_out", new LayerNorm(outChannels));
-    this.fcLayer = this.child("fc_layer", new Linear(outChannels * positions, outChannels));
+    const fc = new Linear(outChannels * positions, outChannels, { weightInit });
+    this.fcLayer = this.child("fc_layer", fc);
     this.fcNorm = this.child("fc_norm", new LayerNorm(outChannels));
   }
 

@@ -120,6 +120,11 @@ export abstract class Module {
     return new Map(this.#named((module) => new Map([...module.#parameters, ...module.#buffers])));
   }
 
+  /** What a state dict must hold. */
+  #wanted(): Map<string, { shape: readonly number[] }> {
+    return new Map([...this.stateShapes()].map(([name, shape]) => [name, { shape }]));
+  }
+
   // ---- placing
 
   /**
@@ -136,7 +141,7 @@ export abstract class Module {
   ): Promise<this> {
     const what = `${this.constructor.name}.to()`;
     const { state } = options;
-    if (state !== undefined) matchState(what, this.#state(), state.shapes);
+    if (state !== undefined) matchState(what, this.#wanted(), state.shapes);
     const missing = [...this.namedParameters(), ...this.namedBuffers()]
       .filter(([, parameter]) => !parameter.placed || parameter.device !== device);
     device.expectRoom(
@@ -148,9 +153,9 @@ export abstract class Module {
       const values = state !== undefined
         ? await state.read(name)
         : parameter.placed
-        ? await parameter.data()
+        ? parameter.toState(await parameter.data())
         : parameter.takeInitial(options.seed ?? 0, name);
-      checkEntry(what, name, { shape: parameter.shape, data: values });
+      checkEntry(what, name, { shape: parameter.stateShape, data: values });
       parameter.allocate(device, name);
       parameter.load(values);
       waiting += 4 * parameter.size;
@@ -209,7 +214,7 @@ export abstract class Module {
 
   /** The keys of the state dict and the shapes of their values, without reading any. */
   stateShapes(): Map<string, readonly number[]> {
-    return new Map([...this.#state()].map(([name, { shape }]) => [name, shape]));
+    return new Map([...this.#state()].map(([name, { stateShape }]) => [name, stateShape]));
   }
 
   /**
@@ -221,11 +226,12 @@ export abstract class Module {
     const distinct = [...new Set(state.values())];
     const values = await readTogether(distinct.flatMap(({ parts }) => parts));
     const of = new Map(
-      distinct.map((parameter) => [parameter, joined(values.splice(0, parameter.parts.length))]),
+      distinct.map((parameter) => {
+        const own = joined(values.splice(0, parameter.parts.length));
+        return [parameter, { shape: parameter.stateShape, data: parameter.toState(own) }];
+      }),
     );
-    return new Map(
-      [...state].map(([name, tensor]) => [name, { shape: tensor.shape, data: of.get(tensor)! }]),
-    );
+    return new Map([...state].map(([name, tensor]) => [name, of.get(tensor)!]));
   }
 
   /** The same values to be read tensor by tensor, as a model that is larger than the host's memory is saved. */
@@ -235,7 +241,7 @@ export abstract class Module {
       shapes: this.stateShapes(),
       read: async (name) => {
         const parameter = state.get(name);
-        if (parameter !== undefined) return await parameter.data();
+        if (parameter !== undefined) return parameter.toState(await parameter.data());
         throw new CheckpointError(`${this.constructor.name}.stateSource(): there is no ${name}`);
       },
     };
@@ -255,7 +261,7 @@ export abstract class Module {
     const state = this.#state();
     for (const [name, entry] of values) checkEntry(what, name, entry);
     const shapes = new Map([...values].map(([name, entry]) => [name, entry.shape]));
-    const report = matchState(what, state, shapes, options);
+    const report = matchState(what, this.#wanted(), shapes, options);
     for (const name of report.loaded) state.get(name)!.load(values.get(name)!.data);
     return report;
   }
@@ -267,12 +273,12 @@ export abstract class Module {
   async loadStateFrom(source: StateSource, options: LoadOptions = {}): Promise<LoadReport> {
     const what = `${this.constructor.name}.loadStateFrom()`;
     const state = this.#state();
-    const report = matchState(what, state, source.shapes, options);
+    const report = matchState(what, this.#wanted(), source.shapes, options);
     let waiting = 0;
     for (const name of report.loaded) {
       const parameter = state.get(name)!;
       const data = await source.read(name);
-      checkEntry(what, name, { shape: parameter.shape, data });
+      checkEntry(what, name, { shape: parameter.stateShape, data });
       parameter.load(data);
       waiting += 4 * parameter.size;
       if (waiting < UPLOAD_AT || !parameter.placed) continue;

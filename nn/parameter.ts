@@ -159,8 +159,23 @@ export class Parameter extends Tensor {
     else for (const part of this.#parts) part.dispose();
   }
 
+  /** The sizes under which state dicts hold it: those of the tensor, unless its values lie in another order here. */
+  get stateShape(): readonly number[] {
+    return this.shape;
+  }
+
+  /** @internal Values of this tensor in the order of state dicts. */
+  toState(values: Float32Array): Float32Array {
+    return values;
+  }
+
+  /** @internal Values in the order of state dicts in that of this tensor. */
+  fromState(values: Float32Array): Float32Array {
+    return values;
+  }
+
   /**
-   * Sets the values: on the GPU when it is placed, otherwise kept (not copied) until it is.
+   * Sets the values, in the order of state dicts: on the GPU when it is placed, otherwise kept (not copied) until it is.
    * @throws {CheckpointError} when the number of values is not that of the shape
    * @throws {DTypeError} when they are not a Float32Array
    */
@@ -175,12 +190,12 @@ export class Parameter extends Tensor {
       );
     }
     if (!this.placed) this.#loaded = values;
-    else writeParts(this.parts, values);
+    else writeParts(this.parts, this.fromState(values));
   }
 
-  /** @internal The values to start with: those loaded before, else drawn from the stream `name` of `seed`. */
+  /** @internal The values to start with, as `load` takes them: loaded before, or drawn from the stream `name` of `seed`. */
   takeInitial(seed: number | bigint, name: string): Float32Array {
-    const values = this.#loaded ?? this.#init(new Rng(seed, name), this.shape);
+    const values = this.#loaded ?? this.#init(new Rng(seed, name), this.stateShape);
     this.#loaded = null;
     if (values.length !== this.size) {
       throw new CheckpointError(

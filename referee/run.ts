@@ -14,6 +14,8 @@ import { gazeMetricsCase } from "./cases/gaze_metrics.ts";
 import { gazeLossCase } from "./cases/gaze_losses.ts";
 import { expertsCase, softMoeCase, spheroMoeCase } from "./cases/layers.ts";
 import { labelSmoothCase } from "./cases/losses.ts";
+import { pyramidCase, trainingStepCase, wholeModelCase } from "./cases/mcgaze.ts";
+import { gazeHeadCase, stageHeadCase } from "./cases/mcgaze_parts.ts";
 import { modelCase } from "./cases/models.ts";
 import { recyclingCase } from "./cases/recycling.ts";
 import { roiAlignCase } from "./cases/roi_align.ts";
@@ -38,8 +40,13 @@ const RUNNERS: ReadonlyMap<string, CaseRunner> = new Map<string, CaseRunner>([
   ["moe_15", labelSmoothCase],
   ["mc_11", roiAlignCase],
   ["mc_12", dynamicConvCase],
+  ["mc_13", stageHeadCase],
+  ["mc_14", gazeHeadCase],
   ["mc_15", gazeLossCase],
   ["mc_16", boxesCase],
+  ["mc_17", pyramidCase],
+  ["mc_18", wholeModelCase],
+  ["mc_19", trainingStepCase],
   ["mc_20", gazeMetricsCase],
 ]);
 

@@ -49,14 +49,14 @@ function imageShape(golden: GoldenCase, config: VitConfig): number[] {
 }
 
 /** The state dict's names and shapes. */
-function stateShapes(golden: GoldenCase): Map<string, readonly number[]> {
+export function stateShapes(golden: GoldenCase): Map<string, readonly number[]> {
   const list = golden.data.state_dict;
   if (!Array.isArray(list)) throw new DataError(`${golden.name}: data.state_dict is not a list`);
   return new Map(list as [string, number[]][]);
 }
 
 /** Mean and standard deviation (divided by n), in float64. */
-function meanAndDeviation(values: ArrayLike<number>): [number, number] {
+export function meanAndDeviation(values: ArrayLike<number>): [number, number] {
   const n = values.length;
   let sum = 0, squares = 0;
   for (let i = 0; i < n; i++) sum += values[i];

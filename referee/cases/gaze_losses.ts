@@ -83,7 +83,7 @@ async function stageCase(golden: GoldenCase, device: Device): Promise<Results> {
           head: leaves["input.head"],
         },
       },
-      targetsOf(golden, device, counts),
+      clueTargets(golden, device),
       {
         image: [height, width],
         frames: config.number("T"),
@@ -100,22 +100,27 @@ async function stageCase(golden: GoldenCase, device: Device): Promise<Results> {
     return { outputs, loss: sum(concat(terms, 0)), leaves };
   });
   for (const clue of GAZE_CLUES) {
-    const annotated = counts.filter((count) => has(count, clue)).length;
-    // the share of annotated frames whose highest class is the right one; there is only one class
-    results.set(`output.${clue}_pos_acc`, [annotated > 0 ? 100 : 0]);
+    const accuracy = positiveAccuracy(counts, clue);
+    results.set(`output.${clue}_pos_acc`, [accuracy]);
     // theirs is a mean over nothing, ours is 0 then
-    if (annotated === 0) results.set(`output.${clue}_gaze_loss_gaze`, [NaN]);
+    if (accuracy === 0) results.set(`output.${clue}_gaze_loss_gaze`, [NaN]);
   }
   return results;
 }
 
+/**
+ * The authors' `pos_acc`: the share, in percent, of a clue's annotated frames whose highest class is the right one. There is
+ * only one class. 0 where no frame has the clue.
+ */
+export function positiveAccuracy(counts: Int32Array, clue: GazeClue): number {
+  return counts.some((count) => has(count, clue)) ? 100 : 0;
+}
+
 const has = (count: number, clue: GazeClue) => count === GAZE_CLUES.length || clue === "head";
 
-function targetsOf(
-  golden: GoldenCase,
-  device: Device,
-  counts: Int32Array,
-): Record<GazeClue, ClueTargets> {
+/** What a case says is true of its frames: all three clues, or the head alone, which then stands in row 0. */
+export function clueTargets(golden: GoldenCase, device: Device): Record<GazeClue, ClueTargets> {
+  const counts = golden.ints("input.gt_count");
   const boxes = golden.floats("input.gt_boxes"), gazes = golden.floats("input.gt_gazes");
   for (const count of counts) {
     if (count !== 1 && count !== GAZE_CLUES.length) {

@@ -1,0 +1,148 @@
+/**
+ * ResNet (He and others, arXiv:1512.03385) as a backbone: the maps behind its four groups of blocks, at 1/4, 1/8, 1/16 and
+ * 1/32 of the image's size. Names are mmdet's and torchvision's; the stride of a bottleneck is in its 3 x 3 convolution.
+ *
+ *     x = maxpool(relu(bn1(conv1(image))))
+ *     x = relu(shortcut(x) + branch(x))        in each block; the shortcut of a group's first block is `downsample`
+ *
+ * Batch norms keep their statistics (mmdet's `norm_eval`) and are folded into the convolutions before them. The last one of
+ * each branch starts with gamma 0, so an untrained network is its shortcuts.
+ * @module
+ */
+import { ShapeError } from "../engine/errors.ts";
+import { maxPool2d } from "../engine/ops/max_pool.ts";
+import { expectShape, type Tensor } from "../engine/tensor.ts";
+import { checkCount } from "../nn/check.ts";
+import { Conv2d, FrozenBatchNorm } from "../nn/conv2d.ts";
+import { kaimingNormal, zeros } from "../nn/init.ts";
+import { Module } from "../nn/module.ts";
+
+/** Settings of a `ResNet`. */
+export interface ResNetConfig {
+  /** Blocks of the four groups. Default 3, 4, 6, 3. */
+  readonly blocks: readonly [number, number, number, number];
+  /** Three convolutions a block, the outer two 1 x 1 and the last one four times as wide, or two of 3 x 3. Default true. */
+  readonly bottleneck: boolean;
+  /** Channels of the stem, and of the first group's 3 x 3 convolutions; doubled from group to group. Default 64. */
+  readonly width: number;
+  /**
+   * How much is not learned: -1 nothing, 0 the stem, n the stem and the first n groups. Default 1, for weights that were
+   * trained before.
+   */
+  readonly frozenStages: number;
+}
+
+/** ResNet-50. */
+export const RESNET50: ResNetConfig = {
+  blocks: [3, 4, 6, 3],
+  bottleneck: true,
+  width: 64,
+  frozenStages: 1,
+};
+
+/** Pixels of the image to one of each map. */
+export const RESNET_STRIDES = [4, 8, 16, 32] as const;
+
+const weightInit = kaimingNormal({ mode: "fan_out", nonlinearity: "relu" });
+
+/** Channels of the four maps. */
+export function resNetChannels({ width, bottleneck }: ResNetConfig): number[] {
+  return RESNET_STRIDES.map((_, i) => width * 2 ** i * (bottleneck ? 4 : 1));
+}
+
+/** The shortcut's convolution `0` and batch norm `1`, where a block changes size or channels. */
+class Downsample extends Module {
+  readonly conv: Conv2d;
+  readonly norm: FrozenBatchNorm;
+
+  constructor(inputs: number, outputs: number, stride: number) {
+    super();
+    this.conv = this.child("0", new Conv2d(inputs, outputs, { stride, bias: false, weightInit }));
+    this.norm = this.child("1", new FrozenBatchNorm(outputs));
+  }
+}
+
+/** A residual block. Keys `conv1`, `bn1`, …, and `downsample.0`, `downsample.1` where the shortcut is no identity. */
+export class ResidualBlock extends Module {
+  readonly #layers: readonly (readonly [Conv2d, FrozenBatchNorm])[];
+  readonly #downsample: Downsample | undefined;
+
+  /** From `inputs` channels to `width`, or four times that with a bottleneck. */
+  constructor(inputs: number, width: number, stride: number, bottleneck: boolean) {
+    super();
+    const outputs = bottleneck ? 4 * width : width;
+    const layers = bottleneck
+      ? [[inputs, width, 1, 1], [width, width, 3, stride], [width, outputs, 1, 1]]
+      : [[inputs, width, 3, stride], [width, outputs, 3, 1]];
+    this.#layers = layers.map(([from, to, kernel, stride], i) => {
+      const last = i === layers.length - 1;
+      const conv = new Conv2d(from, to, { kernel, stride, bias: false, weightInit });
+      const norm = new FrozenBatchNorm(to, last ? zeros : undefined);
+      return [this.child(`conv${i + 1}`, conv), this.child(`bn${i + 1}`, norm)];
+    });
+    if (stride !== 1 || inputs !== outputs) {
+      this.#downsample = this.child("downsample", new Downsample(inputs, outputs, stride));
+    }
+  }
+
+  /** [B, H, W, inputs] to [B, H / stride, W / stride, outputs], rounded up. */
+  forward(x: Tensor): Tensor {
+    const shortcut = this.#downsample;
+    const residual = shortcut ? shortcut.conv.forward(x, { norm: shortcut.norm }) : x;
+    return this.#layers.reduce((y, [conv, norm], i) => {
+      const last = i === this.#layers.length - 1;
+      return conv.forward(y, { norm, activation: "relu", ...(last && { residual }) });
+    }, x);
+  }
+}
+
+/** The network up to its last map. Keys `conv1`, `bn1`, `layer1.0.conv1`, … */
+export class ResNet extends Module {
+  /** Its settings, complete. */
+  readonly config: ResNetConfig;
+  readonly #conv1: Conv2d;
+  readonly #bn1: FrozenBatchNorm;
+  readonly #groups: readonly (readonly ResidualBlock[])[];
+
+  /**
+   * A network without memory; `to(device)` gives it some.
+   * @throws {ShapeError} names a setting that makes no network
+   */
+  constructor(options: Partial<ResNetConfig> = {}) {
+    super();
+    const config = this.config = { ...RESNET50, ...options };
+    const { blocks, bottleneck, width, frozenStages } = config;
+    checkCount("ResNet", "width", width);
+    blocks.forEach((count, i) => checkCount("ResNet", `blocks of group ${i + 1}`, count));
+    if (blocks.length !== 4 || ![-1, 0, 1, 2, 3, 4].includes(frozenStages)) {
+      throw new ShapeError(
+        `ResNet: ${blocks.length} groups of which ${frozenStages} are frozen; needs 4, and -1 to 4`,
+      );
+    }
+    const stem = { kernel: 7, stride: 2, bias: false, weightInit };
+    this.#conv1 = this.child("conv1", new Conv2d(3, width, stem));
+    this.#bn1 = this.child("bn1", new FrozenBatchNorm(width));
+    const outputs = resNetChannels(config);
+    this.#groups = blocks.map((count, group) => {
+      const list = Array.from({ length: count }, (_, i) => {
+        const inputs = i > 0 ? outputs[group] : group > 0 ? outputs[group - 1] : width;
+        const stride = i === 0 && group > 0 ? 2 : 1;
+        return new ResidualBlock(inputs, width * 2 ** group, stride, bottleneck);
+      });
+      return this.childList(`layer${group + 1}`, list);
+    });
+    const frozen = [
+      ...(frozenStages >= 0 ? [this.#conv1, this.#bn1] : []),
+      ...this.#groups.slice(0, Math.max(0, frozenStages)).flat(),
+    ];
+    for (const module of frozen) module.freeze();
+  }
+
+  /** Images [B, H, W, 3] to the four maps. */
+  forward(images: Tensor): Tensor[] {
+    expectShape("ResNet: images", images, ["B", "H", "W", 3]);
+    const stem = this.#conv1.forward(images, { norm: this.#bn1, activation: "relu" });
+    let x = maxPool2d(stem, { kernel: 3, stride: 2, padding: 1 });
+    return this.#groups.map((blocks) => x = blocks.reduce((y, block) => block.forward(y), x));
+  }
+}
