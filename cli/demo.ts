@@ -22,7 +22,7 @@ import { epochsFor, MOE, TRAINING, trainingTransform } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";
 import { routingOf } from "./demo/routing.ts";
-import { removeRun } from "./demo/run_checkpoint.ts";
+import { removeRun } from "./run_checkpoint.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
 import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
 import { duration } from "./progress.ts";

@@ -13,7 +13,7 @@ import { VisionTransformer } from "../models/mod.ts";
 import { Rng } from "../nn/mod.ts";
 import { evaluateClassifier, trainClassifier } from "./demo/classifier.ts";
 import { DENSE, TRAINING, trainingTransform } from "./demo/recipe.ts";
-import { removeRun } from "./demo/run_checkpoint.ts";
+import { removeRun } from "./run_checkpoint.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
 import { readArguments, runMain, wholeNumber } from "./main.ts";
 import { installPackages, setUp } from "./setup.ts";

@@ -2,7 +2,7 @@
  * Training and evaluating an image classifier with progress on the screen.
  * @module
  */
-import { BatchLoader, type ImageSet, type Transform } from "../../data/mod.ts";
+import { BatchLoader, fingerprint, type ImageSet, type Transform } from "../../data/mod.ts";
 import {
   CheckpointError,
   crossEntropy,
@@ -17,7 +17,13 @@ import type { JsonObject } from "../../io/mod.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { Progress } from "../progress.ts";
 import { NORMALISE, TRAINING } from "./recipe.ts";
-import { resumeRun, type RunHistory, type RunParts, saveRun } from "./run_checkpoint.ts";
+import {
+  type AccuracyAt,
+  resumeRun,
+  type RunHistory,
+  type RunParts,
+  saveRun,
+} from "../run_checkpoint.ts";
 
 /** What `trainClassifier` needs. */
 export interface ClassifierRun {
@@ -66,12 +72,20 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   const steps = epochs * loader.batchesPerEpoch;
   const groups = withoutDecay(model.namedParameters(), (name) => NOT_DECAYED.test(name));
   const optimizer = new AdamW(groups, { lr, weightDecay, maxGradNorm });
-  const parts: RunParts = { device, model, optimizer, loader, data, seed, config };
+  const parts: RunParts = {
+    device,
+    model,
+    optimizer,
+    loader,
+    dataset: fingerprint(data),
+    seed,
+    config,
+  };
   let history: RunHistory = { losses: [], evaluations: [], seconds: 0 };
   let startStep = 0;
   if (run.resume) {
     if (await exists(checkpoint.path)) {
-      ({ step: startStep, history } = await resumeRun(checkpoint.path, parts));
+      ({ step: startStep, history } = await resumeRun<AccuracyAt>(checkpoint.path, parts));
     }
     console.error(`${run.label}: going on after step ${startStep} of ${steps}`);
   }

@@ -4,8 +4,8 @@ import {
   type RunHistory,
   type RunParts,
   saveRun,
-} from "../../cli/demo/run_checkpoint.ts";
-import { BatchLoader, makeImageSet } from "../../data/mod.ts";
+} from "../../cli/run_checkpoint.ts";
+import { BatchLoader, fingerprint, makeImageSet } from "../../data/mod.ts";
 import { CheckpointError, type Device, requestDevice } from "../../engine/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile, saveSafetensorsFile } from "../../io/files.ts";
 import { AdamW, Linear } from "../../nn/mod.ts";
@@ -19,7 +19,8 @@ async function partsOn(device: Device, seed = 1, grey = 0): Promise<RunParts> {
   const data = makeImageSet({ images, labels, height: 2, width: 2, channels: 1, classes: 2 });
   const optimizer = new AdamW(model.namedParameters());
   const loader = new BatchLoader(data, { batchSize: 1, seed });
-  return { device, model, optimizer, loader, data, seed, config: { epochs: 2 } };
+  const dataset = fingerprint(data);
+  return { device, model, optimizer, loader, dataset, seed, config: { epochs: 2 } };
 }
 
 denoTest("resumeRun() goes on from a saved run and refuses all others by name", async () => {

@@ -1,5 +1,6 @@
 /** The small run of `small_run.ts` with its checkpoints in a file, as the demo saves its own. */
-import { resumeRun, type RunParts, saveRun } from "../../cli/demo/run_checkpoint.ts";
+import { resumeRun, type RunParts, saveRun } from "../../cli/run_checkpoint.ts";
+import { fingerprint } from "../../data/mod.ts";
 import type { Device } from "../../engine/mod.ts";
 import { train } from "../../nn/mod.ts";
 import { buildSmallRun } from "./small_run.ts";
@@ -22,7 +23,8 @@ export async function trainInFile(
 ): Promise<number[]> {
   const run = await buildSmallRun(device, { reportEvery: 1 });
   const { net, loader, data, optimizer } = run;
-  const parts: RunParts = { device, model: net, optimizer, loader, data, seed: 5, config: {} };
+  const dataset = fingerprint(data);
+  const parts: RunParts = { device, model: net, optimizer, loader, dataset, seed: 5, config: {} };
   const found = await Deno.stat(path).then(() => true, () => false);
   const { step: startStep, history } = found
     ? await resumeRun(path, parts)

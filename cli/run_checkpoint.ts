@@ -1,46 +1,51 @@
 /**
- * Saving and resuming a training run of the demo and of pre-training: weights, optimiser, data order, step, curves.
+ * Saving and resuming a training run of the command line: weights, optimiser, data order, step, curves.
  * @module
  */
-import { type BatchLoader, fingerprint, type ImageSet } from "../../data/mod.ts";
-import { CheckpointError, type Device } from "../../engine/mod.ts";
-import type { Module, Optimizer, OptimizerState, StateDict } from "../../nn/mod.ts";
+import type { LoaderState } from "../data/mod.ts";
+import { CheckpointError, type Device } from "../engine/mod.ts";
+import type { Module, Optimizer, OptimizerState, StateDict } from "../nn/mod.ts";
 import {
   type CheckpointState,
   type JsonObject,
   type NamedArray,
   tensorGroup,
-} from "../../io/mod.ts";
-import { loadCheckpointFile, saveCheckpointFile } from "../../io/files.ts";
-import { arraysOf, stateOf } from "../weights.ts";
+} from "../io/mod.ts";
+import { loadCheckpointFile, saveCheckpointFile } from "../io/files.ts";
+import { arraysOf, stateOf } from "./weights.ts";
 
 /** What a run is made of; all of it is saved. */
 export interface RunParts {
   readonly device: Device;
   readonly model: Module;
   readonly optimizer: Optimizer;
-  readonly loader: BatchLoader;
-  readonly data: ImageSet;
+  /** Where the data order stands. */
+  readonly loader: { state(): LoaderState; restore(state: LoaderState): void };
+  /** Tells its data from others. */
+  readonly dataset: string;
   readonly seed: number;
   readonly config: JsonObject;
 }
 
-/** The curves so far; saved with the run so that a resumed one draws them whole. */
-export interface RunHistory {
+/** A classifier's accuracy after some steps. */
+export type AccuracyAt = { step: number; accuracy: number };
+
+/** The curves so far; saved with the run so that a resumed one draws them whole. `E` is what is measured on the way. */
+export interface RunHistory<E extends JsonObject = AccuracyAt> {
   losses: number[];
-  evaluations: { step: number; accuracy: number }[];
+  evaluations: E[];
   /** Seconds of training so far. */
   seconds: number;
 }
 
 /** Writes a checkpoint in one step; the one before stays as `.prev`. */
-export async function saveRun(
+export async function saveRun<E extends JsonObject>(
   path: string,
   step: number,
   parts: RunParts,
-  history: RunHistory,
+  history: RunHistory<E>,
 ): Promise<void> {
-  const { device, model, optimizer, loader, data, seed, config } = parts;
+  const { device, model, optimizer, loader, dataset, seed, config } = parts;
   const tensors = new Map<string, NamedArray>();
   const put = (group: "model" | "optimizer", state: StateDict): void => {
     for (const [name, array] of arraysOf(state)) tensors.set(`${group}.${name}`, array);
@@ -60,7 +65,7 @@ export async function saveRun(
       schedule: {},
       kernelVariants: device.kernelVariants,
       config,
-      dataset: fingerprint(data),
+      dataset,
       extra: {
         deviceStep: device.stepIndex,
         optimizer: { kind: state.kind, steps: { ...state.steps } },
@@ -80,14 +85,14 @@ export async function removeRun(path: string): Promise<void> {
  * @returns the step to go on with, and the curves so far
  * @throws {CheckpointError} it cannot be read or is damaged, or is of another configuration, seed, data set or model
  */
-export async function resumeRun(
+export async function resumeRun<E extends JsonObject>(
   path: string,
   parts: RunParts,
-): Promise<{ step: number; history: RunHistory }> {
+): Promise<{ step: number; history: RunHistory<E> }> {
   try {
     const { tensors, state } = await loadCheckpointFile(path);
     checkSame(state, parts);
-    const { optimizer, deviceStep, history } = extraOf(state);
+    const { optimizer, deviceStep, history } = extraOf<E>(state);
     const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
     parts.model.loadStateDict(of("model"));
     parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
@@ -102,9 +107,9 @@ export async function resumeRun(
 }
 
 /** @throws {CheckpointError} naming each setting that differs */
-function checkSame(state: CheckpointState, { config, seed, data }: RunParts): void {
+function checkSame(state: CheckpointState, { config, seed, dataset }: RunParts): void {
   const was: JsonObject = { ...state.config, seed: state.seed, data: state.dataset };
-  const is: JsonObject = { ...config, seed: String(seed), data: fingerprint(data) };
+  const is: JsonObject = { ...config, seed: String(seed), data: dataset };
   const differences = Object.keys({ ...was, ...is }).flatMap((key) => {
     const [a, b] = [JSON.stringify(was[key]), JSON.stringify(is[key])];
     return a === b ? [] : [`${key} ${a}, here ${b}`];
@@ -115,19 +120,19 @@ function checkSame(state: CheckpointState, { config, seed, data }: RunParts): vo
   );
 }
 
-interface Extra {
+interface Extra<E extends JsonObject> {
   readonly deviceStep: number;
   readonly optimizer: Pick<OptimizerState, "kind" | "steps">;
-  readonly history: RunHistory;
+  readonly history: RunHistory<E>;
 }
 
 /** @throws {CheckpointError} something that a run needs is not there or not what it should be */
-function extraOf({ step, extra = {} }: CheckpointState): Extra {
-  const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra>;
+function extraOf<E extends JsonObject>({ step, extra = {} }: CheckpointState): Extra<E> {
+  const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra<E>>;
   const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
     Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
     Array.isArray(history?.losses) && history.losses.length === step &&
     Array.isArray(history.evaluations);
-  if (whole) return { optimizer, deviceStep, history } as Extra;
+  if (whole) return { optimizer, deviceStep, history } as Extra<E>;
   throw new CheckpointError(`the optimiser's state or the curves of its ${step} steps are missing`);
 }
