@@ -5,12 +5,7 @@
 import type { LoaderState } from "../data/mod.ts";
 import { CheckpointError, type Device } from "../engine/mod.ts";
 import type { Module, Optimizer, OptimizerState, StateDict } from "../nn/mod.ts";
-import {
-  type CheckpointState,
-  type JsonObject,
-  type NamedArray,
-  tensorGroup,
-} from "../io/mod.ts";
+import { type CheckpointState, type JsonObject, type NamedArray, tensorGroup } from "../io/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile } from "../io/files.ts";
 import { arraysOf, stateOf } from "./weights.ts";
 

@@ -26,11 +26,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "make a mixture of experts from a dense ViT: --from FILE --model NAME --out FILE",
     load: () => import("./wgrad/recycle.ts"),
   },
+  "train-gaze": {
+    about: "train MCGaze on synthetic clips: [--preset NAME] [--out DIR] [--resume] …",
+    load: () => import("./wgrad/train_gaze.ts"),
+  },
 };
 
 function usage(): string {
   const lines = Object.entries(COMMANDS).map(([name, { about }]) =>
-    `  ${name.padEnd(10)} ${about}`
+    `  ${name.padEnd(12)} ${about}`
   );
   return `Usage: deno task wgrad COMMAND …\n\n${lines.join("\n")}`;
 }

@@ -73,7 +73,10 @@ class Proposals extends Module {
   constructor(queries: number, channels: number) {
     super();
     this.boxes = this.child("init_proposal_bboxes", new Embedding(queries, 4, wholeImage));
-    this.features = this.child("init_proposal_features", new Embedding(queries, channels, normal()));
+    this.features = this.child(
+      "init_proposal_features",
+      new Embedding(queries, channels, normal()),
+    );
   }
 }
 

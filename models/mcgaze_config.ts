@@ -80,7 +80,9 @@ export function mcGazeConfig(options: McGazeOptions = {}): McGazeConfig {
   const ordered = GAZE_CLUES.filter((clue) => clues.includes(clue));
   if (ordered.join() !== clues.join() || !clues.includes("head")) {
     throw new ShapeError(
-      `McGaze: clues are [${clues.join(", ")}], needs some of face, eyes, head in this order, the head among them`,
+      `McGaze: clues are [${
+        clues.join(", ")
+      }], needs some of face, eyes, head in this order, the head among them`,
     );
   }
   return config;
@@ -93,12 +95,14 @@ export const MCGAZE_PRESETS: Readonly<
   mcgaze_r50_gaze360: {},
   mcgaze_r50_l2cs: { imageSize: 448 },
   mcgaze_small: {
-    backbone: { blocks: [1, 1, 1, 1], bottleneck: false, width: 24, frozenStages: -1 },
+    backbone: { blocks: [1, 1, 1, 1], bottleneck: false, width: 16, frozenStages: -1 },
     imageSize: 64,
+    stages: 2,
     channels: 64,
     heads: 4,
     hidden: 128,
     dynamicChannels: 16,
+    finestScale: 16,
     unusedHeads: false,
   },
 };

@@ -106,7 +106,9 @@ export class GazeStqiHead extends Module {
     const { channels, heads, hidden, dynamicChannels, roiSize, clues } = config;
     const positions = roiSize ** 2;
     if (config.unusedHeads) {
-      for (const name of ["fc_cls", "fc_reg"]) this.child(name, new UnusedHead(channels * positions));
+      for (const name of ["fc_cls", "fc_reg"]) {
+        this.child(name, new UnusedHead(channels * positions));
+      }
     }
     this.#attention = this.child("attention", new WrappedAttention(channels, heads));
     this.#attentionNorm = this.child("attention_norm", new LayerNorm(channels));

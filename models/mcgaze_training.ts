@@ -25,25 +25,47 @@ export interface GazeTruth {
   readonly gaze: Tensor;
 }
 
-/** The training settings that the authors published for Gaze360 (L2CS: 13,000 steps, milestone 12,000). */
-export const MCGAZE_RECIPE = {
+/** The settings of a training. */
+export interface McGazeRecipe {
   /** AdamW's rate. */
-  lr: 1e-3,
-  /** Factor on the rate of the backbone, which was trained before. */
-  backboneScale: 0.1,
+  readonly lr: number;
+  /** Factor on the rate of the backbone. */
+  readonly backboneScale: number;
   /** AdamW's weight decay. */
-  weightDecay: 1e-4,
+  readonly weightDecay: number;
   /** Largest norm of all gradients together. */
-  maxGradNorm: 0.1,
+  readonly maxGradNorm: number;
   /** Clips a step. */
-  batchSize: 8,
+  readonly batchSize: number;
   /** Steps in all. */
-  steps: 7000,
-  /** Where the rate is divided by ten. */
-  milestones: [6000],
+  readonly steps: number;
+  /** Steps at which the rate is divided by ten. */
+  readonly milestones: readonly number[];
   /** Steps in which the rate rises from 0.001 of its value. */
+  readonly warmupSteps: number;
+}
+
+/** What the authors published for Gaze360 (L2CS: 13,000 steps, milestone 12,000); the backbone was trained before. */
+export const MCGAZE_RECIPE: McGazeRecipe = {
+  lr: 1e-3,
+  backboneScale: 0.1,
+  weightDecay: 1e-4,
+  maxGradNorm: 0.1,
+  batchSize: 8,
+  steps: 7000,
+  milestones: [6000],
   warmupSteps: 1000,
-} as const;
+};
+
+/** For the small preset, whose backbone starts from nothing as well. */
+export const MCGAZE_SMALL_RECIPE: McGazeRecipe = {
+  ...MCGAZE_RECIPE,
+  backboneScale: 1,
+  batchSize: 4,
+  steps: 3000,
+  milestones: [2400],
+  warmupSteps: 100,
+};
 
 /** Two groups: the backbone, whose rate is scaled, and all the rest. */
 export function mcGazeGroups(

@@ -1,5 +1,5 @@
 /**
- * Models: the Vision Transformer, its mixture-of-experts variants, and how a dense checkpoint becomes one of them.
+ * Models: the Vision Transformer, its mixture-of-experts variants, how a dense checkpoint becomes one of them, and MCGaze.
  * @module
  */
 export { Block, type Site, type TokenMixer, VisionTransformer, type VitTaps } from "./vit.ts";
@@ -87,3 +87,36 @@ export {
   type GazeStageOptions,
   type StagePredictions,
 } from "./gaze_losses.ts";
+export {
+  ResidualBlock,
+  ResNet,
+  RESNET50,
+  RESNET_STRIDES,
+  resNetChannels,
+  type ResNetConfig,
+} from "./resnet.ts";
+export { FeaturePyramid } from "./fpn.ts";
+export {
+  MCGAZE_PRESETS,
+  type McGazeConfig,
+  mcGazeConfig,
+  type McGazeOptions,
+} from "./mcgaze_config.ts";
+export { FcBranch, GazeStqiHead, type StageOutput } from "./mcgaze_stage.ts";
+export { GazeHead, type Gazes } from "./mcgaze_gaze_head.ts";
+export { type ClipLayout, type GazeStage, McGaze } from "./mcgaze.ts";
+export {
+  type GazeTruth,
+  MCGAZE_RECIPE,
+  MCGAZE_SMALL_RECIPE,
+  mcGazeGroups,
+  mcGazeLoss,
+  type McGazeRecipe,
+} from "./mcgaze_training.ts";
+export {
+  type FrameFeatures,
+  gazeFeatures,
+  type GazePrediction,
+  predictGaze,
+  type StagePrediction,
+} from "./mcgaze_predict.ts";

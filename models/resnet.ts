@@ -13,7 +13,7 @@ import { ShapeError } from "../engine/errors.ts";
 import { maxPool2d } from "../engine/ops/max_pool.ts";
 import { expectShape, type Tensor } from "../engine/tensor.ts";
 import { checkCount } from "../nn/check.ts";
-import { Conv2d, FrozenBatchNorm } from "../nn/conv2d.ts";
+import { BatchNorm2d, Conv2d } from "../nn/conv2d.ts";
 import { kaimingNormal, zeros } from "../nn/init.ts";
 import { Module } from "../nn/module.ts";
 
@@ -53,18 +53,18 @@ export function resNetChannels({ width, bottleneck }: ResNetConfig): number[] {
 /** The shortcut's convolution `0` and batch norm `1`, where a block changes size or channels. */
 class Downsample extends Module {
   readonly conv: Conv2d;
-  readonly norm: FrozenBatchNorm;
+  readonly norm: BatchNorm2d;
 
   constructor(inputs: number, outputs: number, stride: number) {
     super();
     this.conv = this.child("0", new Conv2d(inputs, outputs, { stride, bias: false, weightInit }));
-    this.norm = this.child("1", new FrozenBatchNorm(outputs));
+    this.norm = this.child("1", new BatchNorm2d(outputs));
   }
 }
 
 /** A residual block. Keys `conv1`, `bn1`, …, and `downsample.0`, `downsample.1` where the shortcut is no identity. */
 export class ResidualBlock extends Module {
-  readonly #layers: readonly (readonly [Conv2d, FrozenBatchNorm])[];
+  readonly #layers: readonly (readonly [Conv2d, BatchNorm2d])[];
   readonly #downsample: Downsample | undefined;
 
   /** From `inputs` channels to `width`, or four times that with a bottleneck. */
@@ -77,7 +77,7 @@ export class ResidualBlock extends Module {
     this.#layers = layers.map(([from, to, kernel, stride], i) => {
       const last = i === layers.length - 1;
       const conv = new Conv2d(from, to, { kernel, stride, bias: false, weightInit });
-      const norm = new FrozenBatchNorm(to, last ? zeros : undefined);
+      const norm = new BatchNorm2d(to, last ? zeros : undefined);
       return [this.child(`conv${i + 1}`, conv), this.child(`bn${i + 1}`, norm)];
     });
     if (stride !== 1 || inputs !== outputs) {
@@ -101,7 +101,7 @@ export class ResNet extends Module {
   /** Its settings, complete. */
   readonly config: ResNetConfig;
   readonly #conv1: Conv2d;
-  readonly #bn1: FrozenBatchNorm;
+  readonly #bn1: BatchNorm2d;
   readonly #groups: readonly (readonly ResidualBlock[])[];
 
   /**
@@ -121,7 +121,7 @@ export class ResNet extends Module {
     }
     const stem = { kernel: 7, stride: 2, bias: false, weightInit };
     this.#conv1 = this.child("conv1", new Conv2d(3, width, stem));
-    this.#bn1 = this.child("bn1", new FrozenBatchNorm(width));
+    this.#bn1 = this.child("bn1", new BatchNorm2d(width));
     const outputs = resNetChannels(config);
     this.#groups = blocks.map((count, group) => {
       const list = Array.from({ length: count }, (_, i) => {

@@ -70,7 +70,7 @@ export interface Conv2dConfig {
 /** What a call of `Conv2d` ends in. */
 export interface ConvEnding extends Pick<Conv2dOptions, "residual" | "activation"> {
   /** A batch norm with fixed statistics, folded into weight and bias. Only for a convolution without a bias. */
-  norm?: FrozenBatchNorm;
+  norm?: BatchNorm2d;
 }
 
 /** Maps [B, H, W, C] to [B, OH, OW, O]. Keys `weight` [O, C, KH, KW] and `bias` [O]. */
@@ -112,7 +112,7 @@ export class Conv2d extends Module {
  * Batch norm in evaluation: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, with statistics that stay as
  * they were loaded. It has no forward of its own: a `Conv2d` folds it. Keys as PyTorch's, without `num_batches_tracked`.
  */
-export class FrozenBatchNorm extends Module {
+export class BatchNorm2d extends Module {
   /** gamma, [channels]. */
   readonly weight: Parameter;
   /** beta, [channels]. */
@@ -130,8 +130,8 @@ export class FrozenBatchNorm extends Module {
     /** Added to the variance. */ readonly eps = 1e-5,
   ) {
     super();
-    checkCount("FrozenBatchNorm", "channels", channels);
-    checkAmount("FrozenBatchNorm", "eps", eps);
+    checkCount("BatchNorm2d", "channels", channels);
+    checkAmount("BatchNorm2d", "eps", eps);
     this.weight = this.parameter("weight", new Parameter([channels], weightInit));
     this.bias = this.parameter("bias", new Parameter([channels], zeros));
     this.runningMean = this.buffer("running_mean", new Parameter([channels], zeros));

@@ -6,6 +6,7 @@ export { Rng, type RngState } from "../engine/random/host_rng.ts";
 export * as init from "./init.ts";
 export type { WeightInit } from "./init.ts";
 export { Attention, type AttentionConfig } from "./attention.ts";
+export { BatchNorm2d, Conv2d, type Conv2dConfig, type ConvEnding, ConvWeight } from "./conv2d.ts";
 export { DropPath } from "./drop_path.ts";
 export { Dropout } from "./dropout.ts";
 export { DynamicConv, type DynamicConvConfig } from "./dynamic_conv.ts";
@@ -20,6 +21,7 @@ export {
 } from "./losses.ts";
 export { Mlp, type MlpConfig } from "./mlp.ts";
 export { Module } from "./module.ts";
+export { MultiheadAttention } from "./multihead_attention.ts";
 export type { MoeConfig } from "./moe_input.ts";
 export { type Init, Parameter } from "./parameter.ts";
 export { PatchEmbed, PatchProjection } from "./patch_embed.ts";

@@ -12,7 +12,7 @@ import { roiLevels } from "../../kernels/roi_align.ts";
 import { FeaturePyramid } from "../../models/fpn.ts";
 import { GAZE_CLUES, gazeStageLosses } from "../../models/gaze_losses.ts";
 import { McGaze } from "../../models/mcgaze.ts";
-import { RESNET50, RESNET_STRIDES, ResNet, resNetChannels } from "../../models/resnet.ts";
+import { ResNet, RESNET50, RESNET_STRIDES, resNetChannels } from "../../models/resnet.ts";
 import { Module } from "../../nn/module.ts";
 import type { GoldenCase, Results } from "../case.ts";
 import { deterministicFill } from "../fill.ts";
