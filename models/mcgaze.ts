@@ -44,8 +44,9 @@ export interface GazeStage {
   readonly features: Tensor;
 }
 
-/** How frames lie: rows and columns of the pictures in pixels, and frames of a clip. */
+/** How frames lie: rows and columns of the pictures, and frames of a clip. */
 export interface ClipLayout {
+  /** In pixels. */
   readonly image: readonly [height: number, width: number];
   /** T */
   readonly frames: number;

@@ -37,7 +37,10 @@ export class GazeHead extends Module {
   readonly #fcGaze: Linear;
 
   /** For features of `channels`. */
-  constructor(readonly channels: number, readonly clues: readonly GazeClue[]) {
+  constructor(
+    /** C */ readonly channels: number,
+    /** What the queries are, in order. */ readonly clues: readonly GazeClue[],
+  ) {
     super();
     this.#branches = clues.map((clue) => ({
       gaze: this.child(`gaze_${clue}_fcs`, new FcBranch(channels, LAYERS)),
@@ -48,7 +51,7 @@ export class GazeHead extends Module {
     this.#fcGaze = this.child("fc_gaze", new Linear(3 * clues.length, 3));
   }
 
-  /** @param features [N, Q, C] @throws {ShapeError} when they are not */
+  /** Features [N, Q, C] to directions. @throws {ShapeError} for other clues or channels */
   forward(features: Tensor): Gazes {
     const { clues, channels } = this;
     const [n] = expectShape("GazeHead: features", features, ["N", clues.length, channels]);

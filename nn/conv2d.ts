@@ -108,6 +108,9 @@ export class Conv2d extends Module {
   }
 }
 
+/** What PyTorch's state dicts hold of a batch norm beside it; to be ignored when loading. */
+export const BATCH_COUNTERS = /\.num_batches_tracked$/;
+
 /**
  * Batch norm in evaluation: y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, with statistics that stay as
  * they were loaded. It has no forward of its own: a `Conv2d` folds it. Keys as PyTorch's, without `num_batches_tracked`.

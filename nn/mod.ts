@@ -6,7 +6,14 @@ export { Rng, type RngState } from "../engine/random/host_rng.ts";
 export * as init from "./init.ts";
 export type { WeightInit } from "./init.ts";
 export { Attention, type AttentionConfig } from "./attention.ts";
-export { BatchNorm2d, Conv2d, type Conv2dConfig, type ConvEnding, ConvWeight } from "./conv2d.ts";
+export {
+  BATCH_COUNTERS,
+  BatchNorm2d,
+  Conv2d,
+  type Conv2dConfig,
+  type ConvEnding,
+  ConvWeight,
+} from "./conv2d.ts";
 export { DropPath } from "./drop_path.ts";
 export { Dropout } from "./dropout.ts";
 export { DynamicConv, type DynamicConvConfig } from "./dynamic_conv.ts";

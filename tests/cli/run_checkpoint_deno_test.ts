@@ -1,10 +1,5 @@
 /** Saved runs of demo and pretrain: what goes on, and what is refused by name. */
-import {
-  resumeRun,
-  type RunHistory,
-  type RunParts,
-  saveRun,
-} from "../../cli/run_checkpoint.ts";
+import { resumeRun, type RunHistory, type RunParts, saveRun } from "../../cli/run_checkpoint.ts";
 import { BatchLoader, fingerprint, makeImageSet } from "../../data/mod.ts";
 import { CheckpointError, type Device, requestDevice } from "../../engine/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile, saveSafetensorsFile } from "../../io/files.ts";
