@@ -30,6 +30,8 @@ export interface GazeRun {
   readonly dataset: string;
   /** What happens to each clip, anew each epoch. */
   readonly transform: ClipTransform;
+  /** Frames of a clip after that; default those of the model. */
+  readonly frames?: number;
   readonly recipe: McGazeRecipe;
   readonly seed: number;
   /** Name on the progress bar. */
@@ -59,6 +61,7 @@ const REPORT_EVERY = 10;
  */
 export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
   const { device, model, recipe, seed, checkpoint, label, signal } = run;
+  const { frames = model.config.clipLength } = run;
   const { batchSize, lr, steps, weightDecay, maxGradNorm, milestones, warmupSteps } = recipe;
   const loader = new ClipLoader(run.clips, {
     batchSize,
@@ -106,7 +109,7 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
     }
   };
   const lossOf = (images: Tensor, boxes: Tensor, faceKnown: Tensor, gaze: Tensor): Tensor =>
-    mcGazeLoss(model, images, { boxes, faceKnown, gaze });
+    mcGazeLoss(model, images, { boxes, faceKnown, gaze }, frames);
   stopIfAsked(signal);
   try {
     await train({
@@ -116,7 +119,7 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
       schedule: stepDecay({ lr, milestones, warmupSteps }),
       steps,
       startStep,
-      batches: trainBatches(loader, model.config.clipLength),
+      batches: trainBatches(loader, frames),
       loss: lossOf,
       reportEvery: REPORT_EVERY,
       onProgress: async ({ step, losses, lr }) => {

@@ -8,12 +8,14 @@
  */
 import {
   cachedClips,
+  CLIP_LENGTH,
   clipPipeline,
   type ClipSteps,
   constantGazeErrors,
   type GazeClip,
   headPoseErrors,
   meanGaze,
+  someFrames,
   SyntheticClips,
   testSteps,
 } from "../../data/gaze/mod.ts";
@@ -49,6 +51,7 @@ const USAGE = `Usage: deno task wgrad train-gaze [OPTIONS]
   --steps N        default: the preset's recipe
   --batch N        clips a step; default the recipe's
   --lr X           default the recipe's
+  --frames N       frames in a row of each clip that a step sees, of 7; default 7
   --clips N        rendered training clips, each seen several times; default 3000
   --test N         clips to measure on at the end; default 200 (a quarter of them along the way)
   --size N         side of the frames in pixels; default the preset's
@@ -64,6 +67,7 @@ interface Settings {
   readonly temporal: boolean;
   readonly spatial: boolean;
   readonly recipe: McGazeRecipe;
+  readonly frames: number;
   readonly clips: number;
   readonly test: number;
   readonly size: number;
@@ -91,6 +95,7 @@ function readSettings(args: readonly string[]): Settings {
       steps: { type: "string" },
       batch: { type: "string" },
       lr: { type: "string" },
+      frames: { type: "string", default: String(CLIP_LENGTH) },
       clips: { type: "string", default: "3000" },
       test: { type: "string", default: "200" },
       size: { type: "string" },
@@ -127,6 +132,7 @@ function readSettings(args: readonly string[]): Settings {
       milestones: named.milestones.map((milestone) => Math.round(share * milestone)),
       warmupSteps: Math.round(Math.min(1, share) * named.warmupSteps),
     },
+    frames: wholeNumber("frames", values.frames, 1, CLIP_LENGTH),
     clips: wholeNumber("clips", values.clips, 1, 1e6),
     test: wholeNumber("test", values.test, 4, 1e5),
     size: number("size", MCGAZE_PRESETS[preset].imageSize ?? 224, 1024),
@@ -147,7 +153,7 @@ function cluesIn(text: string): readonly GazeClue[] {
 }
 
 async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<void> {
-  const { preset, out, clues, temporal, spatial, recipe, size, seed, test } = settings;
+  const { preset, out, clues, temporal, spatial, recipe, size, seed, test, frames } = settings;
   await Deno.mkdir(out, { recursive: true });
   const weights = `${out}/model.safetensors`;
   await checkWritable(weights);
@@ -166,6 +172,7 @@ async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<
   using workers = new WorkerClips(rendered, settings.workers);
   const held = cachedClips(new SyntheticClips({ split: "validation", count: test, size, seed: 0 }));
   const transform = clipPipeline(testSteps(steps));
+  const shorten = someFrames(frames), augment = clipPipeline(steps);
   const config: JsonObject = {
     kind: "train-gaze",
     preset,
@@ -174,6 +181,7 @@ async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<
     spatial,
     size,
     clips: settings.clips,
+    frames,
     recipe: { ...recipe, milestones: [...recipe.milestones] },
   };
   const history = await trainGaze({
@@ -181,7 +189,8 @@ async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<
     model,
     clips: cachedClips(workers),
     dataset: `synthetic train, ${settings.clips} clips of ${size} pixels, seed ${seed}`,
-    transform: clipPipeline(steps),
+    transform: (clip, rng) => augment(shorten(clip, rng), rng),
+    frames,
     recipe,
     seed,
     label: "train-gaze",

@@ -149,6 +149,29 @@ export function mirrored(clip: FloatClip): FloatClip {
   };
 }
 
+/**
+ * Keeps `count` frames in a row, from a place that is drawn anew each time: a step on few frames of many clips sees more
+ * people and lights than one on as many frames of few.
+ * @throws {ShapeError} count is no whole number >= 1; when applied, a clip is shorter
+ */
+export function someFrames(count: number): ClipTransform {
+  if (!Number.isInteger(count) || count < 1) {
+    throw new ShapeError(`someFrames: want a whole number of frames >= 1, got ${count}`);
+  }
+  return ({ frames, boxes, faceKnown, gaze }, rng) => {
+    if (count > frames.length) {
+      throw new ShapeError(`someFrames: ${count} frames of a clip of ${frames.length}`);
+    }
+    const first = rng.integer(frames.length - count + 1), end = first + count;
+    return {
+      frames: frames.slice(first, end),
+      boxes: boxes.slice(12 * first, 12 * end),
+      faceKnown: faceKnown.slice(first, end),
+      gaze: gaze.slice(3 * first, 3 * end),
+    };
+  };
+}
+
 /** (value - mean) / std by channel. @throws {ShapeError} a std is not above 0 */
 export function normaliseClip(mean: readonly number[], std: readonly number[]): ClipTransform {
   const apply = normaliseImage(mean, std);

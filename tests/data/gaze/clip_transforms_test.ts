@@ -10,6 +10,7 @@ import {
   normaliseClip,
   padClip,
   resizeClip,
+  someFrames,
   testSteps,
   TRAIN_STEPS,
 } from "../../../data/gaze/clip_transforms.ts";
@@ -157,4 +158,21 @@ test("checkClip() accepts a good clip and names what is wrong with another", () 
   refused({ boxes }, ", frame 2: the box of the face is empty or not a number");
   boxes[24 + 2] = NaN;
   refused({ boxes }, ", frame 2: the box of the face is empty or not a number");
+});
+
+test("someFrames() keeps frames in a row with all that is known of them", () => {
+  const clip = floatClip(numberedClip(5));
+  const seen = new Set<number>();
+  for (let seed = 0; seed < 40; seed++) {
+    const part = someFrames(3)(clip, new Rng(seed, "test/frames"));
+    const first = clip.frames.indexOf(part.frames[0]);
+    seen.add(first);
+    assertEquals(part.frames, clip.frames.slice(first, first + 3));
+    assertEquals(part.boxes, clip.boxes.slice(12 * first, 12 * first + 36));
+    assertEquals(part.faceKnown, clip.faceKnown.slice(first, first + 3));
+    assertEquals(part.gaze, clip.gaze.slice(3 * first, 3 * first + 9));
+  }
+  assertEquals([...seen].sort(), [0, 1, 2]);
+  assertThrows(() => someFrames(0), ShapeError, "someFrames: want a whole number");
+  assertThrows(() => someFrames(6)(clip, rng()), ShapeError, "6 frames of a clip of 5");
 });
