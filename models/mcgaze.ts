@@ -52,10 +52,6 @@ export interface ClipLayout {
   readonly frames: number;
 }
 
-/** The boxes to start with: the whole image. */
-const wholeImage: Init = (_, [rows]) =>
-  Float32Array.from({ length: 4 * rows }, (_, i) => i % 4 < 2 ? 0.5 : 1);
-
 /** Rows that are learned, under the key `weight`. */
 class Embedding extends Module {
   readonly weight: Parameter;
@@ -71,13 +67,12 @@ class Proposals extends Module {
   readonly boxes: Embedding;
   readonly features: Embedding;
 
-  constructor(queries: number, channels: number) {
+  constructor({ clues, channels, firstBoxes }: McGazeConfig) {
     super();
-    this.boxes = this.child("init_proposal_bboxes", new Embedding(queries, 4, wholeImage));
-    this.features = this.child(
-      "init_proposal_features",
-      new Embedding(queries, channels, normal()),
-    );
+    const n = clues.length;
+    const start: Init = () => Float32Array.from(clues.flatMap((clue) => firstBoxes[clue]));
+    this.boxes = this.child("init_proposal_bboxes", new Embedding(n, 4, start));
+    this.features = this.child("init_proposal_features", new Embedding(n, channels, normal()));
   }
 }
 
@@ -114,7 +109,7 @@ export class McGaze extends Module {
     this.#backbone = this.child("backbone", new ResNet(config.backbone));
     const neck = new FeaturePyramid(resNetChannels(config.backbone), config.channels);
     this.#neck = this.child("neck", neck);
-    this.#proposals = this.child("rpn_head", new Proposals(config.clues.length, config.channels));
+    this.#proposals = this.child("rpn_head", new Proposals(config));
     this.#roiHead = this.child("roi_head", new RoiHead(config));
   }
 
@@ -122,6 +117,11 @@ export class McGaze extends Module {
   maps(images: Tensor): Tensor[] {
     expectShape("McGaze: images", images, ["N", 3, "H", "W"]);
     return this.#backbone.forward(permute(images, [0, 2, 3, 1]));
+  }
+
+  /** Gives the backbone's batch norms the statistics of images [N, 3, H, W], within a step; see `ResNet.calibrate`. */
+  calibrate(images: Tensor): void {
+    this.#backbone.calibrate(permute(images, [0, 2, 3, 1]));
   }
 
   /** Those maps to the pyramid that the stages look at. A frame's levels do not depend on the other frames. */

@@ -8,6 +8,9 @@ import { GAZE_CLUES, type GazeClue } from "./gaze_losses.ts";
 import { RESNET50, type ResNetConfig } from "./resnet.ts";
 import { withoutUndefined } from "./vit_config.ts";
 
+/** A box as shares of the image: centre x, centre y, width, height. */
+export type BoxShares = readonly [cx: number, cy: number, width: number, height: number];
+
 /** Settings of an `McGaze`. Defaults are the authors' for Gaze360. */
 export interface McGazeConfig {
   /** The network that sees the pictures. Default ResNet-50 with its stem and first group frozen. */
@@ -36,6 +39,11 @@ export interface McGazeConfig {
   readonly roiSize: number;
   /** Boxes of this side in pixels, and of up to twice as much, are read from the finest level. Default 56. */
   readonly finestScale: number;
+  /**
+   * Where the box of each clue starts before anything is learned, as (centre x, centre y, width, height), shares of the
+   * image. Default: the whole image, as the authors'.
+   */
+  readonly firstBoxes: Readonly<Record<GazeClue, BoxShares>>;
   /** Layers before the class scores. Default 1. */
   readonly clsLayers: number;
   /** Layers before the box deltas. Default 3. */
@@ -43,6 +51,8 @@ export interface McGazeConfig {
   /** Keep the two layers that mmdet's base class adds to every stage and nothing uses. Default true. */
   readonly unusedHeads: boolean;
 }
+
+const WHOLE: BoxShares = [0.5, 0.5, 1, 1];
 
 /** The settings that differ from the defaults. */
 export type McGazeOptions = Partial<Omit<McGazeConfig, "backbone">> & {
@@ -67,6 +77,7 @@ export function mcGazeConfig(options: McGazeOptions = {}): McGazeConfig {
     dynamicChannels: 64,
     roiSize: 7,
     finestScale: 56,
+    firstBoxes: { face: WHOLE, eyes: WHOLE, head: WHOLE },
     clsLayers: 1,
     regLayers: 3,
     unusedHeads: true,
@@ -95,7 +106,13 @@ export const MCGAZE_PRESETS: Readonly<
   mcgaze_r50_gaze360: {},
   mcgaze_r50_l2cs: { imageSize: 448 },
   mcgaze_small: {
-    backbone: { blocks: [1, 1, 1, 1], bottleneck: false, width: 16, frozenStages: -1 },
+    backbone: {
+      blocks: [1, 1, 1, 1],
+      bottleneck: false,
+      width: 16,
+      frozenStages: -1,
+      zeroInitResidual: false,
+    },
     imageSize: 64,
     stages: 2,
     channels: 64,
@@ -103,6 +120,12 @@ export const MCGAZE_PRESETS: Readonly<
     hidden: 128,
     dynamicChannels: 16,
     finestScale: 16,
+    // where they are on average in synthetic clips
+    firstBoxes: {
+      face: [0.5, 0.63, 0.47, 0.51],
+      eyes: [0.5, 0.49, 0.28, 0.08],
+      head: [0.5, 0.5, 0.64, 0.86],
+    },
     unusedHeads: false,
   },
 };

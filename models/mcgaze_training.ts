@@ -43,6 +43,8 @@ export interface McGazeRecipe {
   readonly milestones: readonly number[];
   /** Steps in which the rate rises from 0.001 of its value. */
   readonly warmupSteps: number;
+  /** Start with batch norm statistics of the first clips: for a backbone that starts from nothing. */
+  readonly calibrate: boolean;
 }
 
 /** What the authors published for Gaze360 (L2CS: 13,000 steps, milestone 12,000); the backbone was trained before. */
@@ -55,6 +57,7 @@ export const MCGAZE_RECIPE: McGazeRecipe = {
   steps: 7000,
   milestones: [6000],
   warmupSteps: 1000,
+  calibrate: false,
 };
 
 /** For the small preset, whose backbone starts from nothing as well. */
@@ -65,6 +68,7 @@ export const MCGAZE_SMALL_RECIPE: McGazeRecipe = {
   steps: 3000,
   milestones: [2400],
   warmupSteps: 100,
+  calibrate: true,
 };
 
 /** Two groups: the backbone, whose rate is scaled, and all the rest. */

@@ -97,6 +97,7 @@ export {
 } from "./resnet.ts";
 export { FeaturePyramid } from "./fpn.ts";
 export {
+  type BoxShares,
   MCGAZE_PRESETS,
   type McGazeConfig,
   mcGazeConfig,

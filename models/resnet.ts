@@ -5,16 +5,16 @@
  *     x = maxpool(relu(bn1(conv1(image))))
  *     x = relu(shortcut(x) + branch(x))        in each block; the shortcut of a group's first block is `downsample`
  *
- * Batch norms keep their statistics (mmdet's `norm_eval`) and are folded into the convolutions before them. The last one of
- * each branch starts with gamma 0, so an untrained network is its shortcuts.
+ * Batch norms keep their statistics (mmdet's `norm_eval`) and are folded into the convolutions before them.
  * @module
  */
+import { noGrad } from "../engine/autograd.ts";
 import { ShapeError } from "../engine/errors.ts";
 import { maxPool2d } from "../engine/ops/max_pool.ts";
 import { expectShape, type Tensor } from "../engine/tensor.ts";
 import { checkCount } from "../nn/check.ts";
-import { BatchNorm2d, Conv2d } from "../nn/conv2d.ts";
-import { kaimingNormal, zeros } from "../nn/init.ts";
+import { BatchNorm2d, Conv2d, type ConvEnding } from "../nn/conv2d.ts";
+import { kaimingNormal, ones, zeros } from "../nn/init.ts";
 import { Module } from "../nn/module.ts";
 
 /** Settings of a `ResNet`. */
@@ -30,6 +30,11 @@ export interface ResNetConfig {
    * trained before.
    */
   readonly frozenStages: number;
+  /**
+   * The last batch norm of each branch starts with gamma 0, so that an untrained network is its shortcuts; else 1, which a
+   * short training needs: AdamW moves a weight by no more than its rate in a step. Default true.
+   */
+  readonly zeroInitResidual: boolean;
 }
 
 /** ResNet-50. */
@@ -38,6 +43,7 @@ export const RESNET50: ResNetConfig = {
   bottleneck: true,
   width: 64,
   frozenStages: 1,
+  zeroInitResidual: true,
 };
 
 /** Pixels of the image to one of each map. */
@@ -49,6 +55,21 @@ const weightInit = kaimingNormal({ mode: "fan_out", nonlinearity: "relu" });
 export function resNetChannels({ width, bottleneck }: ResNetConfig): number[] {
   return RESNET_STRIDES.map((_, i) => width * 2 ** i * (bottleneck ? 4 : 1));
 }
+
+/** A convolution and its batch norm. */
+type NormedConv = readonly [conv: Conv2d, norm: BatchNorm2d];
+
+/** How a convolution with its batch norm is run. */
+type Run = (layer: NormedConv, x: Tensor, ending?: ConvEnding) => Tensor;
+
+const folded: Run = ([conv, norm], x, ending) => conv.forward(x, { ...ending, norm });
+
+/** The same, after the norm was given the statistics of what reaches it. */
+const calibrated: Run = (layer, x, ending) => {
+  const [conv, norm] = layer;
+  norm.calibrate(conv.forward(x));
+  return folded(layer, x, ending);
+};
 
 /** The shortcut's convolution `0` and batch norm `1`, where a block changes size or channels. */
 class Downsample extends Module {
@@ -64,11 +85,16 @@ class Downsample extends Module {
 
 /** A residual block. Keys `conv1`, `bn1`, …, and `downsample.0`, `downsample.1` where the shortcut is no identity. */
 export class ResidualBlock extends Module {
-  readonly #layers: readonly (readonly [Conv2d, BatchNorm2d])[];
+  readonly #layers: readonly NormedConv[];
   readonly #downsample: Downsample | undefined;
 
   /** From `inputs` channels to `width`, or four times that with a bottleneck. */
-  constructor(inputs: number, width: number, stride: number, bottleneck: boolean) {
+  constructor(
+    inputs: number,
+    width: number,
+    stride: number,
+    { bottleneck, zeroInitResidual }: Pick<ResNetConfig, "bottleneck" | "zeroInitResidual">,
+  ) {
     super();
     const outputs = bottleneck ? 4 * width : width;
     const layers = bottleneck
@@ -77,7 +103,7 @@ export class ResidualBlock extends Module {
     this.#layers = layers.map(([from, to, kernel, stride], i) => {
       const last = i === layers.length - 1;
       const conv = new Conv2d(from, to, { kernel, stride, bias: false, weightInit });
-      const norm = new BatchNorm2d(to, last ? zeros : undefined);
+      const norm = new BatchNorm2d(to, last && zeroInitResidual ? zeros : ones);
       return [this.child(`conv${i + 1}`, conv), this.child(`bn${i + 1}`, norm)];
     });
     if (stride !== 1 || inputs !== outputs) {
@@ -87,11 +113,16 @@ export class ResidualBlock extends Module {
 
   /** [B, H, W, inputs] to [B, H / stride, W / stride, outputs], rounded up. */
   forward(x: Tensor): Tensor {
+    return this.run(x, folded);
+  }
+
+  /** @internal */
+  run(x: Tensor, run: Run): Tensor {
     const shortcut = this.#downsample;
-    const residual = shortcut ? shortcut.conv.forward(x, { norm: shortcut.norm }) : x;
-    return this.#layers.reduce((y, [conv, norm], i) => {
+    const residual = shortcut ? run([shortcut.conv, shortcut.norm], x) : x;
+    return this.#layers.reduce((y, layer, i) => {
       const last = i === this.#layers.length - 1;
-      return conv.forward(y, { norm, activation: "relu", ...(last && { residual }) });
+      return run(layer, y, { activation: "relu", ...(last && { residual }) });
     }, x);
   }
 }
@@ -111,7 +142,7 @@ export class ResNet extends Module {
   constructor(options: Partial<ResNetConfig> = {}) {
     super();
     const config = this.config = { ...RESNET50, ...options };
-    const { blocks, bottleneck, width, frozenStages } = config;
+    const { blocks, width, frozenStages } = config;
     checkCount("ResNet", "width", width);
     blocks.forEach((count, i) => checkCount("ResNet", `blocks of group ${i + 1}`, count));
     if (blocks.length !== 4 || ![-1, 0, 1, 2, 3, 4].includes(frozenStages)) {
@@ -127,7 +158,7 @@ export class ResNet extends Module {
       const list = Array.from({ length: count }, (_, i) => {
         const inputs = i > 0 ? outputs[group] : group > 0 ? outputs[group - 1] : width;
         const stride = i === 0 && group > 0 ? 2 : 1;
-        return new ResidualBlock(inputs, width * 2 ** group, stride, bottleneck);
+        return new ResidualBlock(inputs, width * 2 ** group, stride, config);
       });
       return this.childList(`layer${group + 1}`, list);
     });
@@ -140,9 +171,21 @@ export class ResNet extends Module {
 
   /** Images [B, H, W, 3] to the four maps. */
   forward(images: Tensor): Tensor[] {
+    return this.#run(images, folded);
+  }
+
+  /**
+   * Gives every batch norm the statistics of these images, layer by layer, within a step. For a network that starts from
+   * nothing: with statistics of 0 and 1, all of its channels would say much the same of every image.
+   */
+  calibrate(images: Tensor): void {
+    noGrad(() => this.#run(images, calibrated));
+  }
+
+  #run(images: Tensor, run: Run): Tensor[] {
     expectShape("ResNet: images", images, ["B", "H", "W", 3]);
-    const stem = this.#conv1.forward(images, { norm: this.#bn1, activation: "relu" });
+    const stem = run([this.#conv1, this.#bn1], images, { activation: "relu" });
     let x = maxPool2d(stem, { kernel: 3, stride: 2, padding: 1 });
-    return this.#groups.map((blocks) => x = blocks.reduce((y, block) => block.forward(y), x));
+    return this.#groups.map((blocks) => x = blocks.reduce((y, block) => block.run(y, run), x));
   }
 }

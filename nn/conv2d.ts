@@ -3,7 +3,11 @@
  * @module
  */
 import { foldBatchNorm } from "../engine/ops/batch_norm_fold.ts";
+import { sub } from "../engine/ops/arithmetic.ts";
 import { conv2d, type Conv2dOptions } from "../engine/ops/conv2d.ts";
+import { square } from "../engine/ops/elementwise.ts";
+import { mean } from "../engine/ops/reduce.ts";
+import { reshape } from "../engine/ops/reshape.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { checkAmount, checkCount } from "./check.ts";
 import { linearBias, linearWeight, ones, zeros } from "./init.ts";
@@ -139,5 +143,16 @@ export class BatchNorm2d extends Module {
     this.bias = this.parameter("bias", new Parameter([channels], zeros));
     this.runningMean = this.buffer("running_mean", new Parameter([channels], zeros));
     this.runningVar = this.buffer("running_var", new Parameter([channels], ones));
+  }
+
+  /**
+   * Sets the statistics to those of maps [..., channels], within a step: what training a batch norm would have found.
+   * @throws {ShapeError} for maps of other channels
+   */
+  calibrate(maps: Tensor): void {
+    const values = reshape(maps, [-1, this.channels]), { device } = maps;
+    const center = mean(values, 0);
+    device.copy(center, this.runningMean);
+    device.copy(mean(square(sub(values, center)), 0), this.runningVar);
   }
 }

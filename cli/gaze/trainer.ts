@@ -79,6 +79,7 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
     ({ step: startStep, history } = await resumeRun<GazeAt>(checkpoint.path, parts));
     console.error(`${label}: going on after step ${startStep} of ${steps}`);
   }
+  if (startStep === 0 && recipe.calibrate) await calibrate(run);
   using log = await RunLog.open(run.log, historyLines(history));
   const bar = new Progress(label, steps, startStep);
   let clock = performance.now();
@@ -145,6 +146,19 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
     return history;
   } finally {
     optimizer.dispose();
+  }
+}
+
+/** Clips whose frames give the batch norms their first statistics. */
+const CALIBRATION_CLIPS = 8;
+
+/** Gives the batch norms the statistics of the first clips. */
+async function calibrate({ device, model, clips, transform, seed }: GazeRun): Promise<void> {
+  const count = Math.min(CALIBRATION_CLIPS, clips.count);
+  const options = { batchSize: count, seed, transform, shuffle: false };
+  for await (const { images, shape } of new ClipLoader(clips, options).epoch()) {
+    await device.step(() => model.calibrate(device.tensor(images, shape)));
+    return;
   }
 }
 

@@ -102,6 +102,36 @@ test("McGaze refuses settings that make no model, by name", () => {
   refused({ backbone: { frozenStages: 5 } }, "5 are frozen");
 });
 
+gpuTest("calibrate() gives every batch norm the statistics of what reaches it", async (device) => {
+  const network = await new ResNet({ ...TINY.backbone, zeroInitResidual: false }).to(device);
+  const images = testValues(4 * 32 * 32 * 3, 2).map((v, i) => 0.5 * v + i % 3);
+  const tensor = () => device.tensor(images, [4, 32, 32, 3]);
+  await device.step(() => network.calibrate(tensor()));
+  const state = await network.stateDict();
+  // the stem by plain loops: 7 x 7, stride 2, padding 3
+  const weight = state.get("conv1.weight")!.data, outputs: number[] = [];
+  for (let at = 0; at < 4 * 16 * 16; at++) {
+    const [image, y, x] = [at >> 8, (at >> 4) & 15, at & 15];
+    let sum = 0;
+    for (let k = 0; k < 49; k++) {
+      const iy = 2 * y - 3 + Math.floor(k / 7), ix = 2 * x - 3 + k % 7;
+      if (iy < 0 || iy > 31 || ix < 0 || ix > 31) continue;
+      for (let c = 0; c < 3; c++) {
+        sum += weight[(0 * 3 + c) * 49 + k] * images[((image * 32 + iy) * 32 + ix) * 3 + c];
+      }
+    }
+    outputs.push(sum);
+  }
+  const mean = outputs.reduce((a, b) => a + b) / outputs.length;
+  const variance = outputs.reduce((a, b) => a + (b - mean) ** 2, 0) / outputs.length;
+  assertClose([state.get("bn1.running_mean")!.data[0]], [mean], { atol: 1e-5, rtol: 1e-4 });
+  assertClose([state.get("bn1.running_var")!.data[0]], [variance], { atol: 1e-5, rtol: 1e-4 });
+  for (const [name, { data }] of state) {
+    if (name.endsWith("running_var")) assert(data.every((v) => v > 0 && v !== 1), name);
+  }
+  network.dispose();
+});
+
 gpuTest("directions are unit vectors, for each choice of clues", async (device) => {
   for (const clues of [["head"], ["face", "head"], GAZE_CLUES] as GazeClue[][]) {
     const model = await tiny(device, { clues });
