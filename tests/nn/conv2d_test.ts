@@ -7,11 +7,11 @@ import { assertClose, assertEquals, assertThrows, gpuTest, test } from "../harne
 test("Conv2d is [O, C, KH, KW] in state dicts and draws its first values in that order", () => {
   const layer = new Conv2d(3, 2, { kernel: 2 });
   assertEquals([...layer.stateShapes()], [["weight", [2, 3, 2, 2]], ["bias", [2]]]);
-  const inside = layer.weight.takeInitial(7, "w"), state = layer.weight.toState(inside);
+  const state = layer.weight.takeInitial(7, "w"), inside = layer.weight.fromState(state);
   assertEquals(layer.weight.shape, [2, 2, 2, 3]);
   // tap (1, 0) of channel 2 of output 1
   assertEquals(state[((1 * 3 + 2) * 2 + 1) * 2 + 0], inside[((1 * 2 + 1) * 2 + 0) * 3 + 2]);
-  assertEquals(layer.weight.fromState(state), inside);
+  assertEquals(layer.weight.toState(inside), state);
 });
 
 gpuTest("Conv2d gives back what was loaded, before and after it is placed", async (device) => {
