@@ -115,7 +115,7 @@ export const MCGAZE_PRESETS: Readonly<
     },
     imageSize: 64,
     stages: 2,
-    channels: 64,
+    channels: 32,
     heads: 4,
     hidden: 128,
     dynamicChannels: 16,
