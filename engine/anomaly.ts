@@ -1,12 +1,13 @@
 /**
  * Anomaly mode: which op was the first to see or make a NaN or an infinity, in forward or backward.
  *
- * Beside every dispatch of the list, each of its f32 tensors is scanned by bit pattern: what it reads before it runs,
+ * Beside every dispatch of the list, each of its float tensors is scanned by bit pattern: what it reads before it runs,
  * what it writes after. Memory is zeroed before it is first written: some kernels fill a tensor in parts or not to its
  * end, and what the memory held before is nobody's fault. The first flag in list order is the culprit: a written buffer means that this op made it, a
  * read one that the value came into the step from outside (a parameter, an input).
  * @module
  */
+import { inHalf } from "../kernels/half.ts";
 import { nonFinite } from "../kernels/non_finite.ts";
 import { type Binding, type Kernel, readsBefore } from "../kernels/kernel.ts";
 import type { BufferRange } from "./buffers.ts";
@@ -23,7 +24,7 @@ export interface Scan {
 
 /** Whether a binding sees floats, be it as bits. */
 function holdsFloats({ type }: Binding, { dtype }: BufferRange): boolean {
-  return dtype === undefined ? type.includes("f32") : dtype === "f32";
+  return /f(32|16)/.test(dtype ?? type);
 }
 
 /** The scans of one list and their flags. */
@@ -60,8 +61,9 @@ export class AnomalyScan {
       if (!wanted || !holdsFloats(bound, record.ranges[binding])) return;
       const slot = this.#scanned.length;
       this.#scanned.push({ record, binding });
-      const count = record.ranges[binding].bytes / 4;
-      scans.push({ kernel: nonFinite(count, slot, this.#slots), binding });
+      const count = record.kernel.sizes[bound.name];
+      const halves = bound.type.includes("f16") ? ["x"] : [];
+      scans.push({ kernel: inHalf(nonFinite(count, slot, this.#slots), halves), binding });
     });
     return scans;
   }
@@ -92,7 +94,7 @@ export class AnomalyScan {
       : "Look at where that was loaded or last updated; a lower learning rate or a bound on the gradient's norm helps.";
     return new NonFiniteError(
       `${program.name}[${program.variant}] ${what}: ${
-        range.bytes / 4
+        record.kernel.sizes[name]
       } values, ${sizes}; asked for ${placeOf(record.place)}. ${wayOut}`,
     );
   }

@@ -9,6 +9,7 @@
  *     loss = f(g(x))      d loss/d x  =  d loss/d f · d f/d g · d g/d x     (from left to right)
  * @module
  */
+import { autocast } from "./cast.ts";
 import { DTypeError, ScopeError, ShapeError } from "./errors.ts";
 import { addGradients, storeGradient } from "./gradients.ts";
 import { atPlace, here } from "./place.ts";
@@ -23,7 +24,7 @@ export interface GradTarget {
 /** What an op's backward gets. */
 export interface BackwardContext<Saved> {
   readonly saved: Saved;
-  /** Gradient of the (first) output. */
+  /** Gradient of the (first) output. It may be of another float type than the output; kernels read either. */
   readonly dOut: Tensor;
   /** Gradients of all outputs; null for those the loss does not depend on. */
   readonly dOuts: readonly (Tensor | null)[];
@@ -127,7 +128,7 @@ export function runBackward(root: Tensor, dOut?: Tensor): void {
       );
     }
     dOut = root.device.full(root.shape, 1);
-  } else if (dOut.dtype !== "f32") {
+  } else if (dOut.dtype !== "f32" && dOut.dtype !== "f16") {
     throw new DTypeError(`backward(): the gradient is ${dOut.dtype}, needs f32`);
   } else if (!sameShape(dOut.shape, root.shape)) {
     throw new ShapeError(
@@ -137,10 +138,11 @@ export function runBackward(root: Tensor, dOut?: Tensor): void {
     );
   }
   const gradients = new Map<Tensor, Tensor>([[root, dOut]]);
-  noGrad(() => {
+  const work = () => {
     for (const node of nodesBehind(root)) atPlace(node.place, () => visit(node, gradients));
     if (root.node === null) storeGradient(dOut!, takeTarget(root)!);
-  });
+  };
+  noGrad(() => autocast(work, { enabled: false }));
 }
 
 function nodesBehind(root: Tensor): BackwardNode[] {
@@ -193,7 +195,7 @@ function visit(node: BackwardNode, gradients: Map<Tensor, Tensor>): void {
 /** The fixed place of a leaf's gradient, made at its first need and marked as written. */
 function takeTarget(input: Tensor | undefined): GradTarget | undefined {
   if (!input?.requiresGrad || input.node !== null) return undefined;
-  input.gradSlot ??= input.device.keep(input.device.empty(input.shape, "f32", "gradient"));
+  input.gradSlot ??= input.device.keep(input.device.empty(input.shape, input.dtype, "gradient"));
   const accumulate = input.grad === null ? 0 : 1;
   input.grad = input.gradSlot;
   return { tensor: input.gradSlot, accumulate };

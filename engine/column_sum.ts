@@ -3,7 +3,6 @@
  * @module
  */
 import { columnSum, columnSumStrip } from "../kernels/column_sum.ts";
-import { fill } from "../kernels/fill.ts";
 import type { GradTarget } from "./autograd.ts";
 import { run } from "./dispatch.ts";
 import type { Tensor } from "./tensor.ts";
@@ -22,7 +21,7 @@ export function sumColumns(
   const y = into?.tensor ?? device.empty(shape, "f32", "column sum");
   const cols = y.size;
   if (x.size === 0) {
-    if (cols > 0 && !into?.accumulate) run(fill(cols, 0), { y });
+    if (cols > 0 && !into?.accumulate) device.clear(y);
     return into ? undefined : y;
   }
   let rows = x.size / cols, source = x;

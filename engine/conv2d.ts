@@ -9,12 +9,11 @@ import {
   type Conv2dShape,
   isPointwise,
 } from "../kernels/conv2d_shape.ts";
-import { fill } from "../kernels/fill.ts";
 import type { MatmulShape } from "../kernels/matmul_shape.ts";
 import type { GradTarget } from "./autograd.ts";
 import { run } from "./dispatch.ts";
 import { matmulGradient, runMatmul } from "./matmul.ts";
-import type { Tensor } from "./tensor.ts";
+import type { DType, Tensor } from "./tensor.ts";
 
 /** Tensors of a convolution, by the kernels' binding names. */
 export interface Conv2dTensors {
@@ -44,10 +43,15 @@ export function runConv2d(
   else run(conv2d(shape, epilogue, others.y.device.target), { ...tensors });
 }
 
-/** dx, a new tensor. */
-export function conv2dInputGradient(shape: Conv2dShape, dOut: Tensor, weight: Tensor): Tensor {
+/** dx, a new tensor of a dtype. */
+export function conv2dInputGradient(
+  shape: Conv2dShape,
+  dOut: Tensor,
+  weight: Tensor,
+  dtype: DType,
+): Tensor {
   const { batch, height, width, channels } = shape;
-  const y = dOut.device.empty([batch, height, width, channels], "f32", "conv2d dx");
+  const y = dOut.device.empty([batch, height, width, channels], dtype, "conv2d dx");
   if (y.size === 0) return y;
   if (!isPointwise(shape)) {
     run(conv2dInputBackward(shape, dOut.device.target), { dOut, weight, y });
@@ -59,12 +63,13 @@ export function conv2dInputGradient(shape: Conv2dShape, dOut: Tensor, weight: Te
 }
 
 /**
- * dw, written or added to a leaf's place, or in a new tensor, which is returned.
+ * dw, written or added to a leaf's place, or in a new tensor of a dtype, which is returned.
  * @param into what `target()` gave in the op's backward
  */
 export function conv2dWeightGradient(
   shape: Conv2dShape,
   { x, dOut }: { x: Tensor; dOut: Tensor },
+  dtype: DType,
   into: GradTarget | undefined,
 ): Tensor | undefined {
   const { channels, outChannels, kernelHeight, kernelWidth } = shape;
@@ -72,12 +77,12 @@ export function conv2dWeightGradient(
   if (isPointwise(shape)) {
     const { m: k, n: m, k: n } = productOf(shape);
     const product = { batch: 1, m, n, k, transposeA: true };
-    return matmulGradient(product, { a: dOut, b: x }, weightShape, into);
+    return matmulGradient(product, { a: dOut, b: x }, weightShape, dtype, into);
   }
   const { device } = dOut;
-  const y = into?.tensor ?? device.empty(weightShape, "f32", "conv2d dWeight");
+  const y = into?.tensor ?? device.empty(weightShape, dtype, "conv2d dWeight");
   if (dOut.size === 0) { // no image
-    if (!into?.accumulate) run(fill(y.size, 0), { y });
+    if (!into?.accumulate) device.clear(y);
     return into ? undefined : y;
   }
   const { product, sum } = conv2dWeightBackward(shape, into?.accumulate ?? 0, device.target);

@@ -8,7 +8,8 @@
  * flushed (compiled, encoded, submitted), and the promise settles with what it returned.
  * @module
  */
-import { fill, floatBits } from "../kernels/fill.ts";
+import { fill, floatBits, halfBits } from "../kernels/fill.ts";
+import { HALF_FEATURE } from "../kernels/half.ts";
 import type { Target } from "../kernels/target.ts";
 import { adapterLabel, isSoftwareAdapter } from "./adapter.ts";
 import { AnomalyScan } from "./anomaly.ts";
@@ -23,7 +24,7 @@ import {
 } from "./capture.ts";
 import { type Rates, ratesOf } from "./cost.ts";
 import { run } from "./dispatch.ts";
-import { DTypeError, LimitError, ShapeError } from "./errors.ts";
+import { DTypeError, FeatureError, LimitError, ShapeError } from "./errors.ts";
 import { type EstimatedTensor, Forecast, type MemoryEstimate } from "./estimate.ts";
 import { Executor, type ExecutorStats, type Observers, placesOf } from "./executor.ts";
 import { Failures } from "./failures.ts";
@@ -39,10 +40,24 @@ import { buildReplay } from "./replay.ts";
 import { measureRoofline, type Roofline } from "./roofline.ts";
 import { type Scope, Scopes } from "./scope.ts";
 import { selfTest } from "./self_test.ts";
-import { type DType, expectTensor, type HostArray, sameShape, sizeOf, Tensor } from "./tensor.ts";
+import {
+  bytesFor,
+  type DType,
+  expectTensor,
+  type HostArray,
+  sameShape,
+  sizeOf,
+  Tensor,
+} from "./tensor.ts";
 import { type Verification, verifyList, type VerifyOptions } from "./verify.ts";
 
 const NO_BYTES = new Uint8Array(0);
+
+/** The word that fills memory with a value: of halves, two in one. */
+function fillBits(value: number, dtype: DType): number {
+  if (dtype === "f16") return halfBits(value) * 0x10001;
+  return dtype === "f32" ? floatBits(value) : value >>> 0;
+}
 
 /** Options that concern the device itself rather than the choice of an adapter. */
 export interface DeviceSettings {
@@ -179,7 +194,7 @@ export class Device {
       );
     }
     const dtype = dtypeOf(host, "tensor()");
-    if (options.requiresGrad && dtype !== "f32") {
+    if (options.requiresGrad && dtype !== "f32" && dtype !== "f16") {
       throw new DTypeError(`tensor(): ${dtype} has no gradient, requiresGrad needs f32`);
     }
     const tensor = this.empty(dims, dtype, options.label ?? "tensor");
@@ -193,6 +208,7 @@ export class Device {
    * @throws {ShapeError} a size is not a whole number of 0 or more
    * @throws {DTypeError} there is no such dtype
    * @throws {LimitError} it takes more bytes than a buffer of this device can have
+   * @throws {FeatureError} for f16 on a device without `shader-f16`
    */
   empty(shape: readonly number[], dtype: DType = "f32", label = "tensor"): Tensor {
     if (!Array.isArray(shape) || shape.some((d) => !Number.isSafeInteger(d) || d < 0)) {
@@ -200,10 +216,11 @@ export class Device {
         `${label}: [${shape}] is no shape, needs whole numbers of 0 or more`,
       );
     }
-    if (!["f32", "i32", "u32"].includes(dtype)) {
-      throw new DTypeError(`${label}: there is no dtype ${dtype}, needs f32, i32 or u32`);
+    if (!["f32", "f16", "i32", "u32"].includes(dtype)) {
+      throw new DTypeError(`${label}: there is no dtype ${dtype}, needs f32, f16, i32 or u32`);
     }
-    const bytes = 4 * sizeOf(shape);
+    if (dtype === "f16") this.#expectHalf(label);
+    const bytes = bytesFor(sizeOf(shape), dtype);
     if (bytes > this.gpu.limits.maxBufferSize) {
       throw new LimitError(
         `${label}: [${
@@ -219,11 +236,29 @@ export class Device {
     return new Tensor(this, shape, dtype, { buffer, offset: 0 });
   }
 
+  #expectHalf(label: string): void {
+    if (this.target.features.has(HALF_FEATURE)) return;
+    throw new FeatureError(
+      `${label}: f16 needs the WebGPU feature "${HALF_FEATURE}", which ${this.label} lacks or, with ` +
+        '{ limits: "default" }, was not asked for; compute in f32, without autocast() and half(), or on another adapter',
+    );
+  }
+
   /** A tensor filled with one value. */
   full(shape: readonly number[], value: number, dtype: DType = "f32"): Tensor {
     const y = this.empty(shape, dtype, "full");
-    if (y.size > 0) run(fill(y.size, dtype === "f32" ? floatBits(value) : value >>> 0), { y });
+    if (y.size > 0) this.#fill(y, value);
     return y;
+  }
+
+  /** @internal Overwrites a tensor that is not empty with zeros. */
+  clear(tensor: Tensor): void {
+    this.#fill(tensor, 0);
+  }
+
+  #fill(y: Tensor, value: number): void {
+    const words = bytesFor(y.size, y.dtype) / 4;
+    run(fill(words, fillBits(value, y.dtype)), { y: new Tensor(this, [words], "u32", y.storage) });
   }
 
   /** A tensor filled with zeros. */
@@ -232,8 +267,8 @@ export class Device {
   }
 
   /** @internal Memory of its own, zeroed, that belongs to no scope: parameters, gradients, optimiser state. */
-  persistent(elements: number, label: string): VirtualBuffer {
-    const buffer = new VirtualBuffer(Math.max(16, 4 * elements), label, true);
+  persistent(elements: number, label: string, dtype: DType = "f32"): VirtualBuffer {
+    const buffer = new VirtualBuffer(Math.max(16, bytesFor(elements, dtype)), label, true);
     this.#collected.register(buffer, buffer.allocation, buffer);
     return buffer;
   }
@@ -646,7 +681,7 @@ export class Device {
   ): CapturedList<R> {
     const tensors = inputs.map(([data, shape], i) =>
       new Tensor(this, shape, dtypeOf(data, `input ${i}`), {
-        buffer: new VirtualBuffer(4 * Math.max(1, data.length), `captured input ${i}`),
+        buffer: new VirtualBuffer(Math.max(4, bytesOf(data).length), `captured input ${i}`),
         offset: 0,
       })
     );

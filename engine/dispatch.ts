@@ -2,13 +2,14 @@
  * From a kernel and named tensors to a record on the list.
  * @module
  */
+import { inHalf } from "../kernels/half.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import { LimitError, ShapeError } from "./errors.ts";
 import { here } from "./place.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Appends a dispatch to the device's list: nothing runs yet.
+ * Appends a dispatch to the device's list: nothing runs yet. Bindings that get f16 tensors are in half storage.
  * @param kernel what to run
  * @param tensors one tensor for each binding, by name, outputs included
  * @throws {ShapeError} when a tensor's size is not what the kernel declared, or the kernel has no workgroup
@@ -44,15 +45,14 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
         }`,
       );
     }
-    if (4 * size > device.target.maxBindingBytes) {
+    const { range } = tensor;
+    if (range.bytes > device.target.maxBindingBytes) {
       throw new LimitError(
-        `${program.name}: ${name} = ${tensor.describe()} takes ${
-          4 * size
-        } bytes, this device binds at most ` +
+        `${program.name}: ${name} = ${tensor.describe()} takes ${range.bytes} bytes, this device binds at most ` +
           `${device.target.maxBindingBytes}; use a smaller batch or split the tensor`,
       );
     }
-    return tensor.range;
+    return range;
   });
   for (let i = 0; i < ranges.length; i++) {
     if (program.bindings[i].access === "read") continue;
@@ -65,5 +65,13 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
       }
     }
   }
-  device.append({ kind: "dispatch", kernel, ranges, place: here(program.name) });
+  const halves = program.bindings.flatMap(({ name }) =>
+    tensors[name].dtype === "f16" ? [name] : []
+  );
+  device.append({
+    kind: "dispatch",
+    kernel: inHalf(kernel, halves),
+    ranges,
+    place: here(program.name),
+  });
 }

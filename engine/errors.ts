@@ -12,6 +12,7 @@ export type ErrorCode =
   | "device_lost"
   | "out_of_memory"
   | "limit"
+  | "feature"
   | "gpu"
   | "checkpoint"
   | "data"
@@ -58,6 +59,14 @@ export class LimitError extends WgradError {
   override readonly name = "LimitError";
   /** The stable identifier of this kind of error. */
   override readonly code = "limit";
+}
+
+/** The device or runtime lacks a feature that an operation needs, such as `shader-f16`; the message names it. */
+export class FeatureError extends WgradError {
+  /** The class name, also across realms. */
+  override readonly name = "FeatureError";
+  /** The stable identifier of this kind of error. */
+  override readonly code = "feature";
 }
 
 /** The GPU refused a command (a validation or internal error); names the operation and where it was made. */

@@ -15,6 +15,7 @@
 import type { LaunchPart } from "../kernels/divide.ts";
 import { fill } from "../kernels/fill.ts";
 import { type Kernel, packParams, paramBytes, type Program } from "../kernels/kernel.ts";
+import { HALF_FEATURE, inHalf } from "../kernels/half.ts";
 import { nonFinite } from "../kernels/non_finite.ts";
 import type { AnomalyScan } from "./anomaly.ts";
 import type { Allocation, BufferRange, VirtualBuffer } from "./buffers.ts";
@@ -62,8 +63,8 @@ export interface EncodedDispatch {
   readonly ranges: readonly BoundRange[];
 }
 
-/** What poisoned memory holds: a quiet NaN that no kernel makes. */
-export const NAN_PATTERN = 0x7fc0dead;
+/** What poisoned memory holds: a quiet NaN that no kernel makes, and as halves two NaN. */
+export const NAN_PATTERN = 0x7fc0fead;
 const FILL = fill(1, 0).program;
 
 /** Runs record lists on one device, one after another. */
@@ -206,7 +207,11 @@ export class Executor {
   /** Compiles programs. @throws {WgradError} when the device is lost or one does not compile */
   async prepare(records: readonly EngineRecord[], observers: Observers = {}): Promise<void> {
     const own = this.#filled(observers) === null ? [] : [FILL];
-    if (observers.anomaly) own.push(nonFinite(1, 0, 1).program);
+    if (observers.anomaly) {
+      const scan = nonFinite(1, 0, 1), { features } = this.gpu;
+      own.push(scan.program);
+      if (features.has(HALF_FEATURE)) own.push(inHalf(scan, ["x"]).program);
+    }
     const places = placesOf(records);
     await this.failures.unlessGone(this.pipelines.prepare([...own, ...places.keys()], places));
   }

@@ -3,13 +3,14 @@
  * @module
  */
 import { addGradientsKernel, addInto } from "../kernels/add_into.ts";
+import { promoted } from "./cast.ts";
 import { run } from "./dispatch.ts";
 import type { GradTarget } from "./autograd.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Sum of two gradients of one tensor. */
 export function addGradients(a: Tensor, b: Tensor): Tensor {
-  const y = a.device.empty(a.shape, "f32", "gradient");
+  const y = a.device.empty(a.shape, promoted(a, b), "gradient");
   if (y.size > 0) run(addGradientsKernel(a.size), { a, b, y });
   return y;
 }

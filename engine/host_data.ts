@@ -9,8 +9,13 @@ import { type DType, type HostArray, Tensor } from "./tensor.ts";
 /** Numbers, or arrays of them to any depth. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
-/** The bytes of a typed array, not copied. */
+/** The bytes of a typed array, copied only where an odd number of halves must be padded to whole words. */
 export function bytesOf(data: HostArray): Uint8Array<ArrayBuffer> {
+  if (data.byteLength % 4 !== 0) {
+    const padded = new Uint8Array(data.byteLength + 2);
+    padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return padded;
+  }
   return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 }
 
@@ -66,8 +71,9 @@ export function dtypeOf(data: unknown, name: string): DType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Int32Array) return "i32";
   if (data instanceof Uint32Array) return "u32";
+  if (typeof Float16Array === "function" && data instanceof Float16Array) return "f16";
   throw new DTypeError(
-    `${name}: needs a Float32Array, Int32Array or Uint32Array, got ${
+    `${name}: needs a Float32Array, Float16Array, Int32Array or Uint32Array, got ${
       (data as object | null)?.constructor?.name ?? typeof data
     }`,
   );

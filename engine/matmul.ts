@@ -2,12 +2,11 @@
  * Matrix products for ops: plans one for the device and records its launches.
  * @module
  */
-import { fill } from "../kernels/fill.ts";
 import { matmulPlan } from "../kernels/matmul_select.ts";
 import type { MatmulEpilogue, MatmulShape } from "../kernels/matmul_shape.ts";
 import type { GradTarget } from "./autograd.ts";
 import { run } from "./dispatch.ts";
-import type { Tensor } from "./tensor.ts";
+import type { DType, Tensor } from "./tensor.ts";
 
 /** Tensors of a product, by the kernels' binding names. */
 export interface MatmulTensors {
@@ -31,7 +30,7 @@ export function runMatmul(
   const { device } = tensors.y;
   if (tensors.y.size === 0) return;
   if (shape.k === 0) {
-    if (!epilogue.accumulate) run(fill(tensors.y.size, 0), { y: tensors.y });
+    if (!epilogue.accumulate) device.clear(tensors.y);
     return;
   }
   const { product, sum } = matmulPlan(shape, epilogue, device.target);
@@ -43,16 +42,18 @@ export function runMatmul(
 
 /**
  * A product that is a gradient: written or added to a leaf's place, or to a new tensor, which is returned.
+ * @param dtype of a new tensor
  * @param into what `target()` gave in the op's backward
  */
 export function matmulGradient(
   shape: MatmulShape,
   tensors: { a: Tensor; b: Tensor },
   gradientShape: readonly number[],
+  dtype: DType,
   into: GradTarget | undefined,
 ): Tensor | undefined {
   const { device } = tensors.a;
-  const y = into?.tensor ?? device.empty(gradientShape, "f32", "matmul gradient");
+  const y = into?.tensor ?? device.empty(gradientShape, dtype, "matmul gradient");
   runMatmul(shape, into ? { accumulate: into.accumulate } : {}, { ...tensors, y });
   return into ? undefined : y;
 }

@@ -8,6 +8,7 @@ export { type DeviceOptions, requestDevice } from "./request_device.ts";
 export type { NestedNumbers } from "./host_data.ts";
 export { type DType, type HostArray, Tensor } from "./tensor.ts";
 export { noGrad } from "./autograd.ts";
+export { autocast, type AutocastOptions } from "./cast.ts";
 export type { Scope } from "./scope.ts";
 export type { AdapterClass, Target } from "../kernels/target.ts";
 export type { Clock, Profile, ProfiledDispatch, ProfileRow } from "./profile.ts";

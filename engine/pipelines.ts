@@ -34,6 +34,9 @@ const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
   "vec2<f32>": 8,
   "vec4<f32>": 16,
   "vec4<u32>": 16,
+  "f16": 2,
+  "vec2<f16>": 4,
+  "vec4<f16>": 8,
 };
 
 const COMPUTE = 0x4; // GPUShaderStage.COMPUTE, as a number so that importing needs no WebGPU

@@ -8,13 +8,14 @@
 import { type BackwardNode, runBackward } from "./autograd.ts";
 import type { BufferRange, VirtualBuffer } from "./buffers.ts";
 import type { Device } from "./device.ts";
-import { DTypeError, ScopeError, ShapeError } from "./errors.ts";
+import { DTypeError, FeatureError, ScopeError, ShapeError } from "./errors.ts";
+import { to } from "./ops/to.ts";
 
-/** Element types; all take 4 bytes. */
-export type DType = "f32" | "i32" | "u32";
+/** Element types: f16 takes 2 bytes and needs a device with `shader-f16`, the others take 4. */
+export type DType = "f32" | "f16" | "i32" | "u32";
 
 /** Host arrays by dtype. */
-export type HostArray = Float32Array | Int32Array | Uint32Array;
+export type HostArray = Float32Array | Float16Array | Int32Array | Uint32Array;
 
 /** Where a tensor lies; shared by its reshapes, replaced when a parameter moves into an arena. */
 export interface Storage {
@@ -90,7 +91,13 @@ export class Tensor {
           "that made it, or read it inside.",
       );
     }
-    return { buffer, offset, bytes: 4 * this.size, shape: this.shape, dtype: this.dtype };
+    return {
+      buffer,
+      offset,
+      bytes: bytesFor(this.size, this.dtype),
+      shape: this.shape,
+      dtype: this.dtype,
+    };
   }
 
   /** Number of elements; 1 for a scalar (shape []). */
@@ -111,14 +118,12 @@ export class Tensor {
 
   /**
    * Copies the values to the host. Waits for the GPU; ask inside a step, await outside.
-   * @returns a Float32Array, Int32Array or Uint32Array by dtype, in row-major order
+   * @returns a Float32Array, Float16Array, Int32Array or Uint32Array by dtype, in row-major order
    * @throws {WgradError} when computing it failed: stale values are never returned
    */
   data(): Promise<HostArray> {
-    return this.device.read(this.range, (bytes): HostArray => {
-      if (this.dtype === "f32") return new Float32Array(bytes);
-      return this.dtype === "i32" ? new Int32Array(bytes) : new Uint32Array(bytes);
-    });
+    const View = hostArrayOf(this.dtype);
+    return this.device.read(this.range, (bytes) => new View(bytes, 0, this.size));
   }
 
   /** The value of a tensor with one element. @throws {ShapeError} when it has more. */
@@ -126,11 +131,7 @@ export class Tensor {
     if (this.size !== 1) {
       throw new ShapeError(`item(): ${this.describe()} has ${this.size} elements, needs 1`);
     }
-    const View = this.dtype === "f32"
-      ? Float32Array
-      : this.dtype === "i32"
-      ? Int32Array
-      : Uint32Array;
+    const View = hostArrayOf(this.dtype);
     return this.device.read(this.range, (bytes) => new View(bytes)[0]);
   }
 
@@ -139,10 +140,15 @@ export class Tensor {
    * @param dOut gradient of the loss by this tensor; may be left out for a tensor with one element (then 1)
    * @throws {ScopeError} when no tensor that it was computed from wants a gradient
    * @throws {ShapeError} when the gradient is missing or of another shape
-   * @throws {DTypeError} when the gradient is not f32
+   * @throws {DTypeError} when the gradient is not f32 or f16
    */
   backward(dOut?: Tensor): void {
     runBackward(this, dOut);
+  }
+
+  /** The values as f32 or f16, see the op `to`. */
+  to(dtype: "f32" | "f16"): Tensor {
+    return to(this, dtype);
   }
 
   /** The same memory without the history: no gradient flows through it. */
@@ -162,6 +168,24 @@ export class Tensor {
       }] parameter has no memory yet; call model.to(device) first.`,
     );
   }
+}
+
+/** Bytes of `size` elements, padded to the 4 that WebGPU copies and binds at a time. */
+export function bytesFor(size: number, dtype: DType): number {
+  return dtype === "f16" ? 4 * Math.ceil(size / 2) : 4 * size;
+}
+
+/** The host's array for a dtype. @throws {FeatureError} for f16 where the language has no Float16Array yet */
+export function hostArrayOf(
+  dtype: DType,
+): new (bytes: ArrayBuffer, offset?: number, length?: number) => HostArray {
+  if (dtype === "f32") return Float32Array;
+  if (dtype === "i32") return Int32Array;
+  if (dtype === "u32") return Uint32Array;
+  if (typeof Float16Array === "function") return Float16Array;
+  throw new FeatureError(
+    'This runtime has no Float16Array (Chrome has it since 135, Firefox 129, Safari 18.2); read x.to("f32") instead',
+  );
 }
 
 /** Product of the dimensions. */
@@ -214,6 +238,14 @@ export function expectTensor(name: string, value: unknown): void {
 export function expectDType(name: string, tensor: Tensor, ...allowed: DType[]): void {
   expectTensor(name, tensor);
   if (!allowed.includes(tensor.dtype)) {
-    throw new DTypeError(`${name} is ${tensor.dtype}, needs ${allowed.join(" or ")}`);
+    const wayOut = tensor.dtype === "f16"
+      ? '; there is no half form of it, so cast with to("f32")'
+      : "";
+    throw new DTypeError(`${name} is ${tensor.dtype}, needs ${allowed.join(" or ")}${wayOut}`);
   }
+}
+
+/** Checks that a tensor holds floats, for ops that take halves too. @throws {DTypeError} naming the argument */
+export function expectFloat(name: string, tensor: Tensor): void {
+  expectDType(name, tensor, "f32", "f16");
 }

@@ -51,6 +51,12 @@ export function floatBits(value: number): number {
   return scratch.getUint32(0);
 }
 
+/** The bit pattern of an f16. */
+export function halfBits(value: number): number {
+  scratch.setFloat16(0, value);
+  return scratch.getUint16(0);
+}
+
 /** The plain loop. */
 export function fillReference(count: number, bits: number): { y: Uint32Array } {
   return { y: new Uint32Array(count).fill(bits) };

@@ -12,8 +12,18 @@
 /** Types a uniform field may have; each takes 4 bytes. */
 export type ScalarType = "u32" | "i32" | "f32";
 
-/** Types of the elements of a storage buffer; vectors view the same memory four (or two) scalars at a time. */
-export type ElementType = ScalarType | "vec2<f32>" | "vec4<f32>" | "vec4<u32>";
+/**
+ * Types of the elements of a storage buffer; vectors view the same memory four (or two) scalars at a time. Those of f16
+ * come from half.ts: no kernel is written with them.
+ */
+export type ElementType =
+  | ScalarType
+  | "vec2<f32>"
+  | "vec4<f32>"
+  | "vec4<u32>"
+  | "f16"
+  | "vec2<f16>"
+  | "vec4<f16>";
 
 /**
  * How a program uses a buffer: `read`, `write` (every element it owns is written, none is read first) or `update`

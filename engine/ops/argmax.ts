@@ -6,7 +6,7 @@ import { argmax as argmaxKernel, argmaxHits } from "../../kernels/argmax.ts";
 import { axisView } from "../../kernels/axis_view.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectDType, expectFloat, expectShape, type Tensor } from "../tensor.ts";
 import { resolveFilledAxis } from "./axes.ts";
 import { reducePasses } from "./reduce_passes.ts";
 
@@ -19,7 +19,7 @@ import { reducePasses } from "./reduce_passes.ts";
  * @throws {ShapeError} when x has no such axis, or the axis is empty
  */
 export function argmax(x: Tensor, axis = -1): Tensor {
-  expectDType("argmax: x", x, "f32");
+  expectFloat("argmax: x", x);
   const k = resolveFilledAxis("argmax", x, axis);
   const y = x.device.empty(x.shape.filter((_, i) => i !== k), "u32", "argmax");
   if (y.size > 0) run(argmaxKernel(axisView(x.shape, k)), { x, y });
@@ -34,7 +34,7 @@ export function argmax(x: Tensor, axis = -1): Tensor {
  * @throws {ShapeError} when shapes do not fit or there is no class
  */
 export function accuracy(logits: Tensor, labels: Tensor): Tensor {
-  expectDType("accuracy: logits", logits, "f32");
+  expectFloat("accuracy: logits", logits);
   expectDType("accuracy: labels", labels, "i32", "u32");
   const [batch, classes] = expectShape("accuracy: logits", logits, ["B", "C"]);
   expectShape("accuracy: labels", labels, [batch]);

@@ -1,6 +1,6 @@
 /**
  * Arithmetic of two tensors, or a tensor and a number, with NumPy broadcasting: shapes are aligned at their ends and a
- * length of 1 stretches. Forward: one dispatch, kernels/strided_map.ts.
+ * length of 1 stretches. Forward: one dispatch, kernels/strided_map.ts. f16 with f32 gives f32, as in PyTorch.
  *
  *     y = a + b   da = dy        db = dy                  (each summed over the dimensions its operand was stretched
  *     y = a - b   da = dy        db = -dy                  along, since a repeated value collects the gradients of all
@@ -10,7 +10,7 @@
  * @module
  */
 import { type BackwardContext, record } from "../autograd.ts";
-import { expectDType, sameShape, type Tensor } from "../tensor.ts";
+import { expectFloat, sameShape, type Tensor } from "../tensor.ts";
 import { broadcastMap, broadcastShapes, expectFewDims, unbroadcast } from "./broadcast.ts";
 
 type Operation = "add" | "sub" | "mul" | "div" | "maximum" | "minimum";
@@ -21,7 +21,7 @@ type Saved = { a?: Tensor; b?: Tensor };
  *
  * Gradient: da = dy, db = dy.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function add(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("add", a, b);
@@ -32,7 +32,7 @@ export function add(a: Tensor, b: Tensor | number): Tensor {
  *
  * Gradient: da = dy, db = -dy.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function sub(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("sub", a, b);
@@ -43,7 +43,7 @@ export function sub(a: Tensor, b: Tensor | number): Tensor {
  *
  * Gradient: da = dy b, db = dy a.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function mul(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("mul", a, b);
@@ -54,7 +54,7 @@ export function mul(a: Tensor, b: Tensor | number): Tensor {
  *
  * Gradient: da = dy / b, db = -dy a / b^2.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function div(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("div", a, b);
@@ -65,7 +65,7 @@ export function div(a: Tensor, b: Tensor | number): Tensor {
  *
  * Gradient: da = dy where a is larger, db = dy where b is; half to each at a tie.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function maximum(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("maximum", a, b);
@@ -76,15 +76,15 @@ export function maximum(a: Tensor, b: Tensor | number): Tensor {
  *
  * Gradient: da = dy where a is smaller, db = dy where b is; half to each at a tie.
  * @throws {ShapeError} when the shapes do not broadcast
- * @throws {DTypeError} when a or b is not f32
+ * @throws {DTypeError} when a or b holds no floats
  */
 export function minimum(a: Tensor, b: Tensor | number): Tensor {
   return arithmetic("minimum", a, b);
 }
 
 function arithmetic(name: Operation, a: Tensor, b: Tensor | number): Tensor {
-  expectDType(`${name}: a`, a, "f32");
-  if (typeof b !== "number") expectDType(`${name}: b`, b, "f32");
+  expectFloat(`${name}: a`, a);
+  if (typeof b !== "number") expectFloat(`${name}: b`, b);
   const operand = typeof b === "number" ? undefined : b;
   const shape = operand ? broadcastShapes(name, a.shape, operand.shape) : a.shape;
   if (operand) expectFewDims(name, shape, [a, operand]);

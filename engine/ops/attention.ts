@@ -19,9 +19,10 @@ import {
 } from "../../kernels/attention_online.ts";
 import { attentionVariant } from "../../kernels/attention_variant.ts";
 import { record } from "../autograd.ts";
+import { autocastCopy } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /** Options of `attention`. */
 export interface AttentionOptions {
@@ -40,7 +41,7 @@ export interface AttentionOptions {
  * @throws {ShapeError} when qkv is not [B, N, 3 D], D is not a multiple of `heads` or the scale not a number
  */
 export function attention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
-  expectDType("attention: qkv", qkv, "f32");
+  expectFloat("attention: qkv", qkv);
   const [batch, tokens, width] = expectShape("attention: qkv", qkv, ["B", "N", "3 D"]);
   if (!Number.isInteger(heads) || heads < 1 || width % (3 * heads) !== 0 || width === 0) {
     throw new ShapeError(
@@ -50,16 +51,17 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
   const shape: AttentionShape = { batch, tokens, heads, headDim: width / 3 / heads };
   const scale = options.scale ?? 1 / Math.sqrt(shape.headDim);
   if (!Number.isFinite(scale)) throw new ShapeError(`attention(): scale is ${scale}`);
-  const { device } = qkv;
-  const out = device.empty([batch, tokens, width / 3], "f32", "attention");
+  const { device } = qkv, input = qkv;
+  qkv = autocastCopy(qkv);
+  const out = device.empty([batch, tokens, width / 3], qkv.dtype, "attention");
   const lse = device.empty([batch, heads, tokens], "f32", "attention logsumexp");
   if (out.size > 0) forward(shape, scale, qkv, out, lse);
   record("attention", {
-    inputs: { qkv },
+    inputs: { qkv: input },
     outputs: [out],
     saved: { qkv, out, lse },
     backward: ({ saved, dOut }) => {
-      const dqkv = dOut.device.empty(saved.qkv.shape, "f32", "attention gradient");
+      const dqkv = dOut.device.empty(saved.qkv.shape, saved.qkv.dtype, "attention gradient");
       if (dqkv.size > 0) backward(shape, scale, { ...saved, dOut, dqkv });
       return { qkv: dqkv };
     },

@@ -4,9 +4,10 @@
  */
 import { mergeDims, stridedMap } from "../../kernels/strided_map.ts";
 import type { MapFunctionName, MapInputs, StridedInput } from "../../kernels/strided_map.ts";
+import { promoted } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType, Tensor } from "../tensor.ts";
 import { reducePasses } from "./reduce_passes.ts";
 import type { GradTarget } from "../autograd.ts";
 
@@ -54,15 +55,17 @@ export function stretched(x: Tensor, shape: readonly number[]): StridedInput {
 /**
  * A new tensor f(inputs) of a shape that every input stretches to, by one dispatch. (The kernel takes any number of
  * dimensions; what users can ask for is limited by `expectFewDims`.)
+ * @param dtype of the result; default f16 where all inputs are, else f32
  */
 export function broadcastMap(
   name: string,
   f: MapFunctionName,
   shape: readonly number[],
   inputs: { a: Tensor; b?: Tensor | number; g?: Tensor },
+  dtype: DType = f === "copy" ? inputs.a.dtype : promoted(inputs.a, inputs.b, inputs.g),
 ): Tensor {
   const { a, b, g } = inputs;
-  const y = a.device.empty(shape, a.dtype, name);
+  const y = a.device.empty(shape, dtype, name);
   if (y.size === 0) return y;
   const walks: MapInputs = {
     a: stretched(a, shape),
@@ -107,5 +110,5 @@ export function unbroadcast(
   const axes = gradient.shape.flatMap((d, k) =>
     k < missing || (shape[k - missing] === 1 && d !== 1) ? [k] : []
   );
-  return reducePasses("unbroadcast", "sum", gradient, axes, shape, { target });
+  return reducePasses("unbroadcast", "sum", gradient, axes, shape, { target, dtype: "f32" });
 }

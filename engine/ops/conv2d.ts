@@ -14,8 +14,9 @@ import {
   conv2dWeightGradient,
   runConv2d,
 } from "../conv2d.ts";
+import { factors } from "../cast.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, sizeOf, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, sizeOf, type Tensor } from "../tensor.ts";
 import { epilogueBackward } from "./linear.ts";
 import { padChannels } from "./pad_channels.ts";
 
@@ -51,8 +52,8 @@ export function conv2d(
   options: Conv2dOptions = {},
 ): Tensor {
   const { stride = 1, padding = 0, residual, activation = "none" } = options;
-  expectDType("conv2d: x", x, "f32");
-  expectDType("conv2d: weight", weight, "f32");
+  expectFloat("conv2d: x", x);
+  expectFloat("conv2d: weight", weight);
   const [batch, height, width, channels] = expectShape("conv2d: x", x, ["B", "H", "W", "C"]);
   const kernel = expectShape("conv2d: weight", weight, ["O", "KH", "KW", channels]);
   const [outChannels, kernelHeight, kernelWidth] = kernel;
@@ -87,32 +88,33 @@ export function conv2d(
     );
   }
   if (bias !== undefined) {
-    expectDType("conv2d: bias", bias, "f32");
+    expectFloat("conv2d: bias", bias);
     expectShape("conv2d: bias", bias, [outChannels]);
   }
   if (residual !== undefined) {
-    expectDType("conv2d: residual", residual, "f32");
+    expectFloat("conv2d: residual", residual);
     expectShape("conv2d: residual", residual, outShape);
   }
   const inputs = { x, weight, bias, residual };
-  const { device } = x;
-  const y = device.empty(outShape, "f32", "conv2d");
+  const { device } = x, xType = x.dtype, weightType = weight.dtype;
+  const read = factors("conv2d", { x, weight });
+  const y = device.empty(outShape, read.x.dtype, "conv2d");
   const wanted = gradEnabled() && Object.values(inputs).some((input) => input?.requiresGrad);
   const keepPre = wanted && (activation === "gelu" || activation === "silu");
-  const pre = keepPre ? device.empty(outShape, "f32", `conv2d before ${activation}`) : undefined;
+  const pre = keepPre ? device.empty(outShape, y.dtype, `conv2d before ${activation}`) : undefined;
   runConv2d(shape, {
     activation,
     keepPre,
     bias: bias === undefined ? "none" : "shared",
     residual: residual !== undefined,
-  }, { x, weight, y, ...(bias && { bias }), ...(residual && { residual }), ...(pre && { pre }) });
+  }, { ...read, y, ...(bias && { bias }), ...(residual && { residual }), ...(pre && { pre }) });
   record("conv2d", {
     inputs,
     outputs: [y],
     // x serves the weight's gradient alone: a frozen layer does not keep it
     saved: {
-      x: weight.requiresGrad ? x : undefined,
-      weight,
+      x: weight.requiresGrad ? read.x : undefined,
+      weight: read.weight,
       pre: activation === "relu" ? y : pre,
     },
     backward: (context) => {
@@ -121,9 +123,9 @@ export function conv2d(
       const sums = { batch: 1, rows, columns: outChannels, biasShape: [outChannels] };
       const { g, dBias } = epilogueBackward(sums, activation, context);
       return {
-        x: needs("x") ? conv2dInputGradient(shape, g, saved.weight) : undefined,
+        x: needs("x") ? conv2dInputGradient(shape, g, saved.weight, xType) : undefined,
         weight: needs("weight")
-          ? conv2dWeightGradient(shape, { x: saved.x!, dOut: g }, target("weight"))
+          ? conv2dWeightGradient(shape, { x: saved.x!, dOut: g }, weightType, target("weight"))
           : undefined,
         bias: dBias,
         residual: needs("residual") ? g : undefined,

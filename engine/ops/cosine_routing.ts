@@ -15,7 +15,7 @@ import { record } from "../autograd.ts";
 import { sumColumns } from "../column_sum.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 import { l2Normalize } from "./l2_normalize.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { reshape } from "./reshape.ts";
@@ -53,7 +53,7 @@ export interface CosineScoresOptions {
  * normalised keys: dx = dc q, dqueries = dc^T x.
  * @param x tokens [B, N, D]
  * @param queries [S, D], or [E, s, D] with S = E s; normalised by the caller (`sphereQueries`)
- * @returns [B, N, S]
+ * @returns [B, N, S], f32 always: what is routed where should not hang on the rounding of halves
  * @throws {ShapeError} when the channels differ or something is empty
  */
 export function cosineScores(
@@ -61,8 +61,8 @@ export function cosineScores(
   queries: Tensor,
   { normalizeKeys = true, eps = 1e-6 }: CosineScoresOptions = {},
 ): Tensor {
-  expectDType("cosineScores: x", x, "f32");
-  expectDType("cosineScores: queries", queries, "f32");
+  expectFloat("cosineScores: x", x);
+  expectFloat("cosineScores: queries", queries);
   const [batch, tokens, dim] = expectShape("cosineScores: x", x, ["B", "N", "D"]);
   if (queries.rank < 2 || queries.shape[queries.rank - 1] !== dim) {
     throw new ShapeError(
@@ -94,8 +94,8 @@ function scores(x: Tensor, queries: Tensor, lead: number[], eps: number | null):
     backward: ({ saved: { x, queries, scale }, dOut, needs, target }) => {
       let dx: Tensor | undefined, dQueries: Tensor | undefined;
       if (needs("x")) {
-        dx = device.empty(x.shape, "f32", "cosineScores dx");
-        const pulled = eps === null ? dx : device.empty(x.shape, "f32", "cosineScores dC q");
+        dx = device.empty(x.shape, x.dtype, "cosineScores dx");
+        const pulled = eps === null ? dx : device.empty(x.shape, x.dtype, "cosineScores dC q");
         run(toTokens(asMerge(shape), device.target), { weights: dOut, v: queries, o: pulled });
         if (eps !== null) {
           const rows = { rows: shape.tokens, n: dim, eps };

@@ -11,7 +11,7 @@ import {
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectDType, expectFloat, expectShape, type Tensor } from "../tensor.ts";
 import { reducePasses } from "./reduce_passes.ts";
 
 /** Options of `crossEntropy`. */
@@ -24,7 +24,7 @@ export interface CrossEntropyOptions {
  * Mean over the batch of -sum over classes of target * log softmax(logits).
  *
  * Gradient: with the smoothed target t: dlogits = dy (softmax(logits) sum(t) - t) / B; none for target.
- * @param logits [B, C], f32
+ * @param logits [B, C], f32 or f16
  * @param target class numbers [B] (i32 or u32, in [0, C): the caller sees to that, a GPU cannot throw), or class
  *   weights [B, C] (f32). Targets are constants: no gradient flows into them
  * @returns a scalar
@@ -35,7 +35,7 @@ export function crossEntropy(
   target: Tensor,
   { labelSmoothing = 0 }: CrossEntropyOptions = {},
 ): Tensor {
-  expectDType("crossEntropy: logits", logits, "f32");
+  expectFloat("crossEntropy: logits", logits);
   const [batch, classes] = expectShape("crossEntropy: logits", logits, ["B", "C"]);
   expectDType("crossEntropy: target", target, "i32", "u32", "f32");
   const soft = target.dtype === "f32";
@@ -64,7 +64,8 @@ export function crossEntropy(
     outputs: [loss],
     saved: { logits, target, stats },
     backward: ({ saved, dOut }) => {
-      const dx = dOut.device.empty([batch, classes], "f32", "crossEntropy.backward");
+      const { dtype } = saved.logits;
+      const dx = dOut.device.empty([batch, classes], dtype, "crossEntropy.backward");
       const { logits: x, target: targets, stats } = saved;
       run(crossEntropyBackward(shape), { x, targets, stats, dOut, dx });
       return { logits: dx };

@@ -11,7 +11,7 @@ import type { Device } from "../device.ts";
 import { run } from "../dispatch.ts";
 import { ScopeError, ShapeError } from "../errors.ts";
 import { normalTable } from "../random/normal.ts";
-import { expectDType, Tensor } from "../tensor.ts";
+import { expectFloat, Tensor } from "../tensor.ts";
 import { broadcastMap } from "./broadcast.ts";
 
 /**
@@ -23,11 +23,11 @@ import { broadcastMap } from "./broadcast.ts";
  * @throws {ShapeError} for another p
  */
 export function dropout(x: Tensor, p: number): Tensor {
-  expectDType("dropout: x", x, "f32");
+  expectFloat("dropout: x", x);
   expectProbability("dropout", p);
   if (p === 0 || x.size === 0) return x;
   const { device } = x;
-  const y = device.empty(x.shape, "f32", "dropout");
+  const y = device.empty(x.shape, x.dtype, "dropout");
   const { block, call } = device.nextRandom();
   run(dropoutKernel(x.size, call, p), { block, x, y });
   const { seed, stepIndex } = device;
@@ -41,7 +41,7 @@ export function dropout(x: Tensor, p: number): Tensor {
           "dropout(): backward() runs in another step, or with another seed, than forward; its mask cannot be made again",
         );
       }
-      const dx = dOut.device.empty(dOut.shape, "f32", "dropout.backward");
+      const dx = dOut.device.empty(dOut.shape, dOut.dtype, "dropout.backward");
       run(dropoutKernel(dOut.size, call, p), { block: saved.block, x: dOut, y: dx });
       return { x: dx };
     },
@@ -59,7 +59,7 @@ export function dropout(x: Tensor, p: number): Tensor {
  * @throws {ShapeError} for another p, or a scalar
  */
 export function dropPath(x: Tensor, p: number): Tensor {
-  expectDType("dropPath: x", x, "f32");
+  expectFloat("dropPath: x", x);
   expectProbability("dropPath", p);
   if (x.rank === 0) throw new ShapeError("dropPath(): x is a scalar, needs [B, ...]");
   if (p === 0 || x.size === 0) return x;
@@ -68,13 +68,19 @@ export function dropPath(x: Tensor, p: number): Tensor {
   const mask = device.empty([x.shape[0], ...x.shape.slice(1).map(() => 1)], "f32", "dropPath.mask");
   const { block, call } = device.nextRandom();
   run(dropoutMask(mask.size, call, p), { block, y: mask });
-  const y = broadcastMap("dropPath", "mul", x.shape, { a: x, b: mask });
+  const y = broadcastMap("dropPath", "mul", x.shape, { a: x, b: mask }, x.dtype);
   record("dropPath", {
     inputs: { x },
     outputs: [y],
     saved: { mask },
     backward: ({ saved, dOut }) => ({
-      x: broadcastMap("dropPath.backward", "mul", dOut.shape, { a: dOut, b: saved.mask }),
+      x: broadcastMap(
+        "dropPath.backward",
+        "mul",
+        dOut.shape,
+        { a: dOut, b: saved.mask },
+        dOut.dtype,
+      ),
     }),
   });
   return y;

@@ -9,15 +9,16 @@ import {
   elementwiseSaves,
 } from "../../kernels/elementwise.ts";
 import { record } from "../autograd.ts";
+import { preciseDType } from "../cast.ts";
 import { run } from "../dispatch.ts";
-import { expectDType, type Tensor } from "../tensor.ts";
+import { expectFloat, type Tensor } from "../tensor.ts";
 import { mul } from "./arithmetic.ts";
 
 /**
  * max(x, 0); the gradient at 0 is 0. x of any shape.
  *
  * Gradient: dx = dy where x > 0, else 0.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function relu(x: Tensor): Tensor {
   return apply("relu", x);
@@ -28,7 +29,7 @@ export function relu(x: Tensor): Tensor {
  * shape.
  *
  * Gradient: dx = dy (P(x) + x p(x)), p the normal density.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function gelu(x: Tensor): Tensor {
   return apply("gelu", x);
@@ -38,7 +39,7 @@ export function gelu(x: Tensor): Tensor {
  * x sigmoid(x). x of any shape.
  *
  * Gradient: with s = sigmoid(x): dx = dy s (1 + x (1 - s)).
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function silu(x: Tensor): Tensor {
   return apply("silu", x);
@@ -48,7 +49,7 @@ export function silu(x: Tensor): Tensor {
  * 1 / (1 + exp(-x)). x of any shape.
  *
  * Gradient: dx = dy y (1 - y).
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function sigmoid(x: Tensor): Tensor {
   return apply("sigmoid", x);
@@ -58,7 +59,7 @@ export function sigmoid(x: Tensor): Tensor {
  * Hyperbolic tangent. x of any shape.
  *
  * Gradient: dx = dy (1 - y^2).
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function tanh(x: Tensor): Tensor {
   return apply("tanh", x);
@@ -68,7 +69,7 @@ export function tanh(x: Tensor): Tensor {
  * e to the power of x. x of any shape.
  *
  * Gradient: dx = dy y.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function exp(x: Tensor): Tensor {
   return apply("exp", x);
@@ -78,7 +79,7 @@ export function exp(x: Tensor): Tensor {
  * Natural logarithm; x must be positive. x of any shape.
  *
  * Gradient: dx = dy / x.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function log(x: Tensor): Tensor {
   return apply("log", x);
@@ -88,7 +89,7 @@ export function log(x: Tensor): Tensor {
  * Square root of x >= 0. Its gradient at 0 is huge, but finite. x of any shape.
  *
  * Gradient: dx = dy / (2 y), with the smallest normal number for y = 0.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function sqrt(x: Tensor): Tensor {
   return apply("sqrt", x);
@@ -98,7 +99,7 @@ export function sqrt(x: Tensor): Tensor {
  * x * x. x of any shape.
  *
  * Gradient: dx = 2 x dy.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function square(x: Tensor): Tensor {
   return apply("square", x);
@@ -108,7 +109,7 @@ export function square(x: Tensor): Tensor {
  * |x|; the gradient at 0 is 0. x of any shape.
  *
  * Gradient: dx = dy sign(x), 0 at x = 0.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function abs(x: Tensor): Tensor {
   return apply("abs", x);
@@ -118,22 +119,26 @@ export function abs(x: Tensor): Tensor {
  * -x. x of any shape.
  *
  * Gradient: dx = -dy.
- * @throws {DTypeError} when x is not f32
+ * @throws {DTypeError} when x holds no floats
  */
 export function neg(x: Tensor): Tensor {
   return mul(x, -1);
 }
 
+/** Functions whose values grow past what a half holds: within autocast they come out in f32, as PyTorch's do. */
+const PRECISE: ReadonlySet<ElementwiseName> = new Set(["exp", "log", "square"]);
+
 function apply(f: ElementwiseName, x: Tensor): Tensor {
-  expectDType(`${f}: x`, x, "f32");
-  const y = x.device.empty(x.shape, "f32", f);
+  expectFloat(`${f}: x`, x);
+  const y = x.device.empty(x.shape, PRECISE.has(f) ? preciseDType(x) : x.dtype, f);
   if (x.size > 0) run(elementwise(f, x.size), { x, y });
+  const xType = x.dtype;
   record(f, {
     inputs: { x },
     outputs: [y],
     saved: { value: elementwiseSaves(f) === "x" ? x : y },
     backward: ({ saved, dOut }) => {
-      const dx = dOut.device.empty(dOut.shape, "f32", `${f}.backward`);
+      const dx = dOut.device.empty(dOut.shape, xType, `${f}.backward`);
       const { size } = dx;
       if (size > 0) run(elementwiseBackward(f, size), { saved: saved.value, dOut, dx });
       return { x: dx };

@@ -5,8 +5,9 @@
 import { axisView } from "../../kernels/axis_view.ts";
 import { entmaxBackward, entmaxForward } from "../../kernels/entmax_workgroup.ts";
 import { record } from "../autograd.ts";
+import { preciseDType } from "../cast.ts";
 import { run } from "../dispatch.ts";
-import { expectDType, type Tensor } from "../tensor.ts";
+import { expectFloat, type Tensor } from "../tensor.ts";
 import { resolveFilledAxis } from "./axes.ts";
 
 /**
@@ -17,16 +18,17 @@ import { resolveFilledAxis } from "./axes.ts";
  * @throws {ShapeError} when x has no such axis or the axis is empty
  */
 export function entmax15(x: Tensor, axis = -1): Tensor {
-  expectDType("entmax15: x", x, "f32");
+  expectFloat("entmax15: x", x);
   const view = axisView(x.shape, resolveFilledAxis("entmax15", x, axis));
-  const y = x.device.empty(x.shape, "f32", "entmax15");
+  const y = x.device.empty(x.shape, preciseDType(x), "entmax15");
   if (x.size > 0) run(entmaxForward(view, x.device.target), { x, y });
+  const xType = x.dtype;
   record("entmax15", {
     inputs: { x },
     outputs: [y],
     saved: { y },
     backward: ({ saved, dOut }) => {
-      const dx = dOut.device.empty(dOut.shape, "f32", "entmax15 dx");
+      const dx = dOut.device.empty(dOut.shape, xType, "entmax15 dx");
       if (dx.size > 0) run(entmaxBackward(view, dx.device.target), { y: saved.y, dOut, dx });
       return { x: dx };
     },

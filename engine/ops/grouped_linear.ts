@@ -6,7 +6,7 @@
  * @module
  */
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 import { biasedProduct, type LinearOptions } from "./linear.ts";
 import { concat, slice } from "./shape_ops.ts";
 
@@ -29,12 +29,12 @@ export function groupedLinear(
     if (weight.length !== 1) return inRanges(x, weight, bias, options);
     weight = weight[0];
   }
-  expectDType("groupedLinear: x", x, "f32");
-  expectDType("groupedLinear: weight", weight, "f32");
+  expectFloat("groupedLinear: x", x);
+  expectFloat("groupedLinear: weight", weight);
   const [batch, n, k] = expectShape("groupedLinear: weight", weight, ["E", "Out", "In"]);
   const [, m] = expectShape("groupedLinear: x", x, [batch, "M", k]);
   if (bias !== undefined) {
-    expectDType("groupedLinear: bias", bias, "f32");
+    expectFloat("groupedLinear: bias", bias);
     expectShape("groupedLinear: bias", bias, [batch, n]);
   }
   const shape = { batch, m, n, k, transposeB: true };

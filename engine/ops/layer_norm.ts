@@ -5,13 +5,15 @@
 import type { LayerNormShape } from "../../kernels/layer_norm.ts";
 import { layerNormBackward, layerNormForward } from "../../kernels/layer_norm_workgroup.ts";
 import { record } from "../autograd.ts";
+import { autocasting } from "../cast.ts";
 import { sumColumns } from "../column_sum.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /**
- * (x - mean) / sqrt(variance + eps) over the last axis, then times `weight` plus `bias`. Same shape as x.
+ * (x - mean) / sqrt(variance + eps) over the last axis, then times `weight` plus `bias`. Same shape as x. Within
+ * autocast it comes out in half, for the matrix ops that read it; statistics are f32 always.
  *
  * Gradient: with h = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - h mean(g h)) for each row, dweight =
  * the sum of dy h over the rows, dbias = the sum of dy over the rows.
@@ -20,7 +22,7 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
  * @throws {ShapeError} when the last axis is missing or empty, or weight or bias do not fit it, or eps is negative
  */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
-  expectDType("layerNorm: x", x, "f32");
+  expectFloat("layerNorm: x", x);
   const n = x.rank > 0 ? x.shape[x.rank - 1] : 0;
   if (n === 0) {
     throw new ShapeError(
@@ -30,13 +32,13 @@ export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5)
   if (!(eps >= 0)) throw new ShapeError(`layerNorm(): eps is ${eps}, needs 0 or more`);
   for (const [name, tensor] of Object.entries({ weight, bias })) {
     if (tensor === undefined) continue;
-    expectDType(`layerNorm: ${name}`, tensor, "f32");
+    expectFloat(`layerNorm: ${name}`, tensor);
     expectShape(`layerNorm: ${name}`, tensor, [n]);
   }
   const rows = x.size / n;
   const shape: LayerNormShape = { rows, n, eps, weight: !!weight, bias: !!bias };
   const { device } = x;
-  const y = device.empty(x.shape, "f32", "layerNorm");
+  const y = device.empty(x.shape, autocasting() ? "f16" : x.dtype, "layerNorm");
   const stats = device.empty([rows, 2], "f32", "layerNorm mean and rstd");
   if (rows > 0) {
     run(layerNormForward(shape, device.target), {
@@ -52,7 +54,7 @@ export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5)
     outputs: [y],
     saved: { x, stats, weight },
     backward: ({ saved, dOut, needs, target }) => {
-      const dx = device.empty(dOut.shape, "f32", "layerNorm dx");
+      const dx = device.empty(dOut.shape, saved.x.dtype, "layerNorm dx");
       const partials = needs("weight") || needs("bias");
       const { kernel, strips } = layerNormBackward(shape, device.target, partials);
       const dWeight = device.empty([partials ? strips : 0, n], "f32", "layerNorm dWeight");

@@ -11,10 +11,11 @@ import { columnSum, columnSumStrip } from "../../kernels/column_sum.ts";
 import type { MatmulShape } from "../../kernels/matmul_shape.ts";
 import { type BackwardContext, gradEnabled, record } from "../autograd.ts";
 import { sumColumns } from "../column_sum.ts";
+import { factors } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
 import { matmulGradient, runMatmul } from "../matmul.ts";
-import { expectDType, expectShape, sizeOf, type Tensor } from "../tensor.ts";
+import { type DType, expectFloat, expectShape, sizeOf, type Tensor } from "../tensor.ts";
 
 /** Options of `linear` and `groupedLinear`. */
 export interface LinearOptions {
@@ -36,8 +37,8 @@ export function linear(
   bias?: Tensor,
   options: LinearOptions = {},
 ): Tensor {
-  expectDType("linear: x", x, "f32");
-  expectDType("linear: weight", weight, "f32");
+  expectFloat("linear: x", x);
+  expectFloat("linear: weight", weight);
   const [n, k] = expectShape("linear: weight", weight, ["Out", "In"]);
   if (x.rank === 0 || x.shape[x.rank - 1] !== k) {
     throw new ShapeError(
@@ -45,7 +46,7 @@ export function linear(
     );
   }
   if (bias !== undefined) {
-    expectDType("linear: bias", bias, "f32");
+    expectFloat("linear: bias", bias);
     expectShape("linear: bias", bias, [n]);
   }
   const m = sizeOf(x.shape.slice(0, -1));
@@ -67,8 +68,8 @@ export function biasedProduct(
   outShape: readonly number[],
   { activation = "none" }: LinearOptions,
 ): Tensor {
-  const { x, weight, bias } = inputs;
-  const { device } = x;
+  const { x, weight } = factors(name, { x: inputs.x, weight: inputs.weight });
+  const { bias } = inputs, { device } = x;
   if (shape.k === 0) {
     throw new ShapeError(`${name}: weight has shape [${weight.shape.join(", ")}], needs In > 0`);
   }
@@ -77,28 +78,37 @@ export function biasedProduct(
       `${name}: there is no activation ${activation}, needs ${ACTIVATIONS.join(", ")}`,
     );
   }
-  const y = device.empty(outShape, "f32", name);
+  const y = device.empty(outShape, x.dtype, name);
   const biasShape = bias?.shape ?? [];
   const wanted = gradEnabled() && Object.values(inputs).some((input) => input?.requiresGrad);
   const keepPre = wanted && (activation === "gelu" || activation === "silu");
-  const pre = keepPre ? device.empty(outShape, "f32", `${name} before ${activation}`) : undefined;
+  const pre = keepPre ? device.empty(outShape, x.dtype, `${name} before ${activation}`) : undefined;
   runMatmul(shape, {
     activation,
     keepPre,
     bias: bias === undefined ? "none" : shape.batch === 1 ? "shared" : "batched",
   }, { a: x, b: weight, y, ...(bias && { bias }), ...(pre && { pre }) });
+  const xType = inputs.x.dtype, weightType = inputs.weight.dtype;
   record(name, {
-    inputs: { x, weight, bias },
+    inputs,
     outputs: [y],
     saved: { x, weight, pre: activation === "relu" ? y : pre },
-    backward: (context) => biasedProductBackward(shape, biasShape, activation, context),
+    backward: (context) =>
+      biasedProductBackward({ shape, biasShape, xType, weightType }, activation, context),
   });
   return y;
 }
 
+interface BackwardSizes {
+  readonly shape: MatmulShape;
+  readonly biasShape: readonly number[];
+  /** Of the inputs as they were given, where `saved` may hold half copies. */
+  readonly xType: DType;
+  readonly weightType: DType;
+}
+
 function biasedProductBackward(
-  shape: MatmulShape,
-  biasShape: readonly number[],
+  { shape, biasShape, xType, weightType }: BackwardSizes,
   activation: Activation,
   context: BackwardContext<Saved>,
 ): Record<string, Tensor | undefined> {
@@ -109,9 +119,11 @@ function biasedProductBackward(
   const dx: MatmulShape = { batch, m, n: k, k: n };
   const dWeight: MatmulShape = { batch, m: n, n: k, k: m, transposeA: true };
   return {
-    x: needs("x") ? matmulGradient(dx, { a: g, b: weight }, x.shape, target("x")) : undefined,
+    x: needs("x")
+      ? matmulGradient(dx, { a: g, b: weight }, x.shape, xType, target("x"))
+      : undefined,
     weight: needs("weight")
-      ? matmulGradient(dWeight, { a: g, b: x }, weight.shape, target("weight"))
+      ? matmulGradient(dWeight, { a: g, b: x }, weight.shape, weightType, target("weight"))
       : undefined,
     bias: dBias,
   };
@@ -157,7 +169,7 @@ export function epilogueBackward(
   if (activation === "none") {
     if (needs("bias")) run(columnSum(rows, columns, { strip, accumulate }), { x: dOut, y: sums });
   } else {
-    g = device.empty(dOut.shape, "f32", `gradient before ${activation}`);
+    g = device.empty(dOut.shape, dOut.dtype, `gradient before ${activation}`);
     run(biasActivationBackward({ rows, cols: columns, activation, strip, accumulate }), {
       pre: pre!,
       dOut,

@@ -8,10 +8,11 @@
  */
 import type { MatmulShape } from "../../kernels/matmul_shape.ts";
 import { type BackwardContext, record } from "../autograd.ts";
+import { factors } from "../cast.ts";
 import { sumColumns } from "../column_sum.ts";
 import { ShapeError } from "../errors.ts";
 import { matmulGradient, runMatmul } from "../matmul.ts";
-import { expectDType, sameShape, sizeOf, type Tensor } from "../tensor.ts";
+import { type DType, expectFloat, sameShape, sizeOf, type Tensor } from "../tensor.ts";
 import { broadcastShapes } from "./broadcast.ts";
 import { broadcastTo } from "./shape_ops.ts";
 
@@ -31,8 +32,8 @@ export interface MatmulOptions {
  * @throws {ShapeError} when a or b has fewer than two axes, their k differ or their leading axes do not broadcast
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-  expectDType("matmul: a", a, "f32");
-  expectDType("matmul: b", b, "f32");
+  expectFloat("matmul: a", a);
+  expectFloat("matmul: b", b);
   const { transposeA = false, transposeB = false } = options;
   const [m, kA] = matrixSizes("a", a, transposeA);
   const [k, n] = matrixSizes("b", b, transposeB);
@@ -59,15 +60,17 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const shape: MatmulShape = sharedB && !transposeA
     ? { batch: 1, m: batch * m, n, k, transposeB }
     : { batch, m, n, k, transposeA, transposeB, sharedA, sharedB };
-  const y = a.device.empty([...lead, m, n], "f32", "matmul");
-  runMatmul(shape, {}, { a, b, y });
+  const saved = factors("matmul", { a, b });
+  const y = a.device.empty([...lead, m, n], saved.a.dtype, "matmul");
+  runMatmul(shape, {}, { ...saved, y });
+  const aType = a.dtype, bType = b.dtype;
   record("matmul", {
     inputs: { a, b },
     outputs: [y],
-    saved: { a, b },
+    saved,
     backward: (context) => ({
-      a: context.needs("a") ? gradientOfA(shape, context) : undefined,
-      b: context.needs("b") ? gradientOfB(shape, context) : undefined,
+      a: context.needs("a") ? gradientOfA(shape, aType, context) : undefined,
+      b: context.needs("b") ? gradientOfB(shape, bType, context) : undefined,
     }),
   });
   return y;
@@ -85,33 +88,35 @@ function matrixSizes(name: string, x: Tensor, transposed: boolean): [number, num
 
 type Context = BackwardContext<{ a: Tensor; b: Tensor }>;
 
-function gradientOfA(shape: MatmulShape, { saved: { a, b }, dOut, target }: Context) {
+function gradientOfA(shape: MatmulShape, dtype: DType, { saved: { a, b }, dOut, target }: Context) {
   const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
   const product: MatmulShape = transposeA
     ? { batch, m: k, n: m, k: n, transposeA: transposeB, transposeB: true, sharedA: sharedB }
     : { batch, m, n: k, k: n, transposeB: !transposeB, sharedB };
-  const factors = transposeA ? { a: b, b: dOut } : { a: dOut, b };
-  return gradient(product, factors, a.shape, sharedA, target("a"));
+  const ab = transposeA ? { a: b, b: dOut } : { a: dOut, b };
+  return gradient(product, ab, a.shape, dtype, sharedA, target("a"));
 }
 
-function gradientOfB(shape: MatmulShape, { saved: { a, b }, dOut, target }: Context) {
+function gradientOfB(shape: MatmulShape, dtype: DType, { saved: { a, b }, dOut, target }: Context) {
   const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
   const product: MatmulShape = transposeB
     ? { batch, m: n, n: k, k: m, transposeA: true, transposeB: transposeA, sharedB: sharedA }
     : { batch, m: k, n, k: m, transposeA: !transposeA, sharedA };
-  const factors = transposeB ? { a: dOut, b: a } : { a, b: dOut };
-  return gradient(product, factors, b.shape, sharedB, target("b"));
+  const ab = transposeB ? { a: dOut, b: a } : { a, b: dOut };
+  return gradient(product, ab, b.shape, dtype, sharedB, target("b"));
 }
 
 /** The gradient of a factor; that of a shared one is the sum over the batch. */
 function gradient(
   product: MatmulShape,
-  factors: { a: Tensor; b: Tensor },
+  ab: { a: Tensor; b: Tensor },
   shape: readonly number[],
+  dtype: DType,
   shared: boolean | undefined,
   into: ReturnType<Context["target"]>,
 ): Tensor | undefined {
-  if (!shared) return matmulGradient(product, factors, shape, into);
-  const all = matmulGradient(product, factors, [product.batch, product.m, product.n], undefined)!;
+  if (!shared) return matmulGradient(product, ab, shape, dtype, into);
+  const size = [product.batch, product.m, product.n];
+  const all = matmulGradient(product, ab, size, "f32", undefined)!;
   return sumColumns(all, shape, into);
 }

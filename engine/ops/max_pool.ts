@@ -11,7 +11,7 @@ import {
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /** Options of `maxPool2d`. */
 export interface MaxPool2dOptions {
@@ -32,7 +32,7 @@ export interface MaxPool2dOptions {
  */
 export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
   const { kernel, stride = kernel, padding = 0 } = options;
-  expectDType("maxPool2d: x", x, "f32");
+  expectFloat("maxPool2d: x", x);
   const [batch, height, width, channels] = expectShape("maxPool2d: x", x, ["B", "H", "W", "C"]);
   const whole = [kernel, stride, padding].every(Number.isInteger);
   if (!whole || kernel < 1 || stride < 1 || padding < 0 || 2 * padding > kernel) {
@@ -49,14 +49,14 @@ export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
         `with padding ${padding}`,
     );
   }
-  const y = x.device.empty([batch, outHeight, outWidth, channels], "f32", "maxPool2d");
+  const y = x.device.empty([batch, outHeight, outWidth, channels], x.dtype, "maxPool2d");
   if (y.size > 0) run(maxPool(shape), { x, y });
   record("maxPool2d", {
     inputs: { x },
     outputs: [y],
     saved: { x, y },
     backward: ({ saved, dOut }) => {
-      const dx = dOut.device.empty(saved.x.shape, "f32", "maxPool2d dx");
+      const dx = dOut.device.empty(saved.x.shape, saved.x.dtype, "maxPool2d dx");
       if (dx.size > 0) run(maxPoolBackward(shape), { ...saved, dOut, dx });
       return { x: dx };
     },

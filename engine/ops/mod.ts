@@ -3,6 +3,7 @@
  * @module
  */
 export { reshape } from "./reshape.ts";
+export { to } from "./to.ts";
 export { attention, type AttentionOptions } from "./attention.ts";
 export { layerNorm } from "./layer_norm.ts";
 export { logSoftmax, softmax } from "./softmax.ts";

@@ -13,7 +13,7 @@ import { slice } from "./shape_ops.ts";
 /** x [..., C] with zeros up to `channels`: [..., channels]. */
 export function padChannels(x: Tensor, channels: number): Tensor {
   const piece = x.shape[x.rank - 1];
-  const y = x.device.empty([...x.shape.slice(0, -1), channels], "f32", "padded channels");
+  const y = x.device.empty([...x.shape.slice(0, -1), channels], x.dtype, "padded channels");
   if (y.size > 0) {
     run(embedRows({ rows: x.size / piece, length: channels, begin: 0, piece }), { x, y });
   }

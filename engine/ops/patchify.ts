@@ -7,7 +7,7 @@ import { patchify as patchifyKernel, unpatchify } from "../../kernels/patchify.t
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /**
  * Cuts images [B, C, H, W] into patches of `patch` x `patch` pixels: [B, (H/p)(W/p), C p p], patches row by row, the
@@ -18,7 +18,7 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
  * @throws {ShapeError} when the images are not divisible into such patches
  */
 export function patchify(images: Tensor, patch: number): Tensor {
-  expectDType("patchify: images", images, "f32");
+  expectFloat("patchify: images", images);
   const [batch, channels, height, width] = expectShape("patchify: images", images, [
     "B",
     "C",
@@ -32,7 +32,11 @@ export function patchify(images: Tensor, patch: number): Tensor {
   }
   const shape = { batch, channels, height, width, patch };
   const tokens = (height / patch) * (width / patch);
-  const y = images.device.empty([batch, tokens, channels * patch * patch], "f32", "patchify");
+  const y = images.device.empty(
+    [batch, tokens, channels * patch * patch],
+    images.dtype,
+    "patchify",
+  );
   if (y.size > 0) run(patchifyKernel(shape), { a_in: images, y });
   record("patchify", {
     inputs: { images },
@@ -41,7 +45,7 @@ export function patchify(images: Tensor, patch: number): Tensor {
     backward: ({ dOut }) => {
       const dImages = dOut.device.empty(
         [batch, channels, height, width],
-        "f32",
+        dOut.dtype,
         "patchify.backward",
       );
       if (dOut.size > 0) run(unpatchify(shape), { a_in: dOut, y: dImages });

@@ -7,8 +7,9 @@
  * @module
  */
 import { record } from "../autograd.ts";
+import { castTo, preciseDType } from "../cast.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, sizeOf, Tensor } from "../tensor.ts";
+import { expectFloat, sizeOf, Tensor } from "../tensor.ts";
 import { resolveAxes } from "./axes.ts";
 import { broadcastMap } from "./broadcast.ts";
 import { reducePasses } from "./reduce_passes.ts";
@@ -60,7 +61,7 @@ function reduction(
   axes: number | readonly number[] | undefined,
   { keepDims = false }: ReduceOptions = {},
 ): Tensor {
-  expectDType(`${name}: x`, x, "f32");
+  expectFloat(`${name}: x`, x);
   const over = resolveAxes(name, x, axes);
   const kept = x.shape.map((d, k) => over.includes(k) ? 1 : d);
   const shape = keepDims ? kept : x.shape.filter((_, k) => !over.includes(k));
@@ -69,8 +70,10 @@ function reduction(
     throw new ShapeError(`${name}(): ${x.describe()} has no elements along axes [${over}]`);
   }
   const scale = name === "mean" ? 1 / n : 1;
-  const y = reducePasses(name, name === "max" ? "max" : "sum", x, over, shape, { scale })!;
-  const xShape = x.shape;
+  const dtype = name === "max" ? x.dtype : preciseDType(x);
+  const f = name === "max" ? "max" : "sum";
+  const y = castTo(reducePasses(name, f, x, over, shape, { scale, dtype })!, dtype);
+  const xShape = x.shape, xType = x.dtype;
   record(name, {
     inputs: { x },
     outputs: [y],
@@ -78,14 +81,15 @@ function reduction(
     backward: ({ saved, dOut }) => {
       const g = viewAs(dOut, kept);
       if (!saved.x || !saved.y) {
-        return { x: broadcastMap(`${name}.backward`, "mul", xShape, { a: g, b: scale }) };
+        return { x: broadcastMap(`${name}.backward`, "mul", xShape, { a: g, b: scale }, xType) };
       }
       const equal = broadcastMap("max.ties", "equal", xShape, {
         a: saved.x,
         b: viewAs(saved.y, kept),
       });
-      const ties = reducePasses("max.ties", "sum", equal, over, kept)!;
-      return { x: broadcastMap("max.backward", "share", xShape, { a: equal, b: ties, g }) };
+      const ties = reducePasses("max.ties", "sum", equal, over, kept, { dtype: "f32" })!;
+      const inputs = { a: equal, b: ties, g };
+      return { x: broadcastMap("max.backward", "share", xShape, inputs, xType) };
     },
   });
   return y;

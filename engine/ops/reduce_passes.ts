@@ -6,13 +6,14 @@ import { planReduce, reduce, type ReduceFunction } from "../../kernels/reduce.ts
 import type { GradTarget } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { storeGradient } from "../gradients.ts";
-import { Tensor } from "../tensor.ts";
+import { type DType, Tensor } from "../tensor.ts";
 
 /**
  * Reduces a tensor over axes; neighbouring axes go together, separate ones one after the other, the last first.
  * @param axes rising, in [0, rank)
  * @param shape of the result; it has as many elements as what the axes leave
- * @param options scale: factor of the result; target: a leaf's place to write instead of a new tensor
+ * @param options scale: factor of the result; target: a leaf's place to write instead of a new tensor; dtype: of the new
+ *   tensor, default that of x. What lies between two passes is f32
  * @returns the new tensor, or undefined with a target. When only axes of length 1 are reduced, x's own
  *   memory under the new shape
  */
@@ -22,13 +23,13 @@ export function reducePasses(
   x: Tensor,
   axes: readonly number[],
   shape: readonly number[],
-  options: { scale?: number; target?: GradTarget } = {},
+  options: { scale?: number; target?: GradTarget; dtype?: DType } = {},
 ): Tensor | undefined {
-  const { scale, target } = options;
+  const { scale, target, dtype = x.dtype } = options;
   const passes = x.size === 0 ? [] : passesOver(x, axes);
   if (passes.length === 0) {
     const y = x.size === 0
-      ? x.device.zeros(shape) // the sum over nothing
+      ? x.device.zeros(shape, dtype) // the sum over nothing
       : new Tensor(x.device, shape, x.dtype, x.storage);
     if (target) storeGradient(y, target);
     return target ? undefined : y;
@@ -43,7 +44,7 @@ export function reducePasses(
     } else if (target) {
       run(reduce(f, pass, { scale, accumulate: target.accumulate }), { x: from, y: target.tensor });
     } else {
-      const y = x.device.empty(shape, "f32", name);
+      const y = x.device.empty(shape, dtype, name);
       run(reduce(f, pass, { scale }), { x: from, y });
       return y;
     }

@@ -9,9 +9,10 @@ import {
   type RoiAlignShape,
 } from "../../kernels/roi_align.ts";
 import { record } from "../autograd.ts";
+import { promoted } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectDType, expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /** Options of `roiAlign`. */
 export interface RoiAlignOptions {
@@ -60,7 +61,7 @@ export function roiAlign(
   const [batch, count] = expectShape("roiAlign: boxes", boxes, ["B", "R", 4]);
   const channels = maps[0].rank === 4 ? maps[0].shape[3] : "C";
   maps.forEach((map, l) => {
-    expectDType(`roiAlign: map ${l}`, map, "f32");
+    expectFloat(`roiAlign: map ${l}`, map);
     expectShape(`roiAlign: map ${l}`, map, [batch, "H", "W", channels]);
     if (map.size === 0 && boxes.size > 0) {
       throw new ShapeError(`roiAlign: map ${l} = ${map.describe()} is empty`);
@@ -80,8 +81,8 @@ export function roiAlign(
     finestScale,
   };
   const named = Object.fromEntries(maps.map((map, l) => [`x${l}`, map]));
-  const { device } = boxes;
-  const y = device.empty([batch, count, bins, bins, shape.channels], "f32", "roiAlign");
+  const { device } = boxes, types = maps.map(({ dtype }) => dtype);
+  const y = device.empty([batch, count, bins, bins, shape.channels], promoted(...maps), "roiAlign");
   if (y.size > 0) run(roiAlignKernel(shape), { rois: boxes, ...named, y });
   record("roiAlign", {
     inputs: named,
@@ -95,7 +96,7 @@ export function roiAlign(
           gradients[`x${l}`] = device.zeros([batch, height, width, shape.channels]);
           return;
         }
-        const dx = device.empty([batch, height, width, shape.channels], "f32", "roiAlign dx");
+        const dx = device.empty([batch, height, width, shape.channels], types[l], "roiAlign dx");
         run(roiAlignBackward(shape, l), { rois, dOut, dx });
         gradients[`x${l}`] = dx;
       });

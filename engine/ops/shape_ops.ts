@@ -55,10 +55,10 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
     outputs: [y],
     saved: {},
     backward: ({ dOut }) => {
-      const dx = dOut.device.empty(xShape, "f32", "slice.backward");
+      const dx = dOut.device.empty(xShape, dOut.dtype, "slice.backward");
       const inner = strides[k];
       const piece = { length: n * inner, begin: start * inner, piece: (end - start) * inner };
-      if (dOut.size === 0) return { x: dOut.device.zeros(xShape) };
+      if (dOut.size === 0) return { x: dOut.device.zeros(xShape, dOut.dtype) };
       run(embedRows({ rows: sizeOf(xShape.slice(0, k)), ...piece }), { x: dOut, y: dx });
       return { x: dx };
     },

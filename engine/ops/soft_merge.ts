@@ -23,9 +23,10 @@ import type { MergeShape } from "../../kernels/soft_merge.ts";
 import { dots, toSlots, toTokens } from "../../kernels/soft_merge_tiled.ts";
 import { type GradTarget, record } from "../autograd.ts";
 import type { Device } from "../device.ts";
+import { autocastCopy } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectDType, expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /** Options of `dispatchMerge`. */
 export interface DispatchMergeOptions {
@@ -60,7 +61,7 @@ export function dispatchMerge(
   t0: Tensor | number,
   { experts, noise }: DispatchMergeOptions,
 ): Tensor {
-  expectDType("dispatchMerge: x", x, "f32");
+  expectFloat("dispatchMerge: x", x);
   const [batch, tokens, dim] = expectShape("dispatchMerge: x", x, ["B", "N", "D"]);
   const slots = checkScores("dispatchMerge", c, batch, tokens, noise);
   if (!Number.isInteger(experts) || experts < 1 || slots % experts !== 0) {
@@ -73,12 +74,14 @@ export function dispatchMerge(
   const temperature = asTensor("dispatchMerge: t0", device, t0);
   const stats = device.empty([2, batch * slots], "f32", "dispatchMerge max and 1/sum");
   const weights = device.empty(c.shape, "f32", "dispatchMerge weights");
-  const u = device.empty([experts, batch * perExpert, dim], "f32", "dispatchMerge");
+  const input = x;
+  x = autocastCopy(x);
+  const u = device.empty([experts, batch * perExpert, dim], x.dtype, "dispatchMerge");
   const logits = { c, temperature, ...(noise && { noise }) };
   run(routingForward(view, options, device.target), { ...logits, weights, stats });
   run(toSlots(shape, device.target), { weights, x, u });
   record("dispatchMerge", {
-    inputs: { x, c, t0: temperature },
+    inputs: { x: input, c, t0: temperature },
     outputs: [u],
     saved: { x, c, temperature, noise: noise ?? undefined, stats },
     backward: ({ saved, dOut, needs, target }) => {
@@ -100,7 +103,7 @@ export function dispatchMerge(
         run(routingForward(view, options, adapter), { ...logits, weights, stats: again });
       }
       if (needs("x")) {
-        dx = device.empty(x.shape, "f32", "dispatchMerge dx");
+        dx = device.empty(x.shape, x.dtype, "dispatchMerge dx");
         run(toTokens(shape, adapter), { weights, v: dOut, o: dx });
       }
       return { x: dx, c: needs("c") ? dc : undefined, t0: dt };
@@ -130,7 +133,7 @@ export function combineMerge(
   if (kind !== "softmax" && kind !== "entmax15") {
     throw new ShapeError(`combineMerge(): kind is ${kind}, needs softmax or entmax15`);
   }
-  expectDType("combineMerge: y", y, "f32");
+  expectFloat("combineMerge: y", y);
   const [batch, tokens] = expectShape("combineMerge: c", c, ["B", "N", "S"]);
   const slots = checkScores("combineMerge", c, batch, tokens, noise);
   const [experts, rows, dim] = expectShape("combineMerge: y", y, ["E", "B s", "D"]);
@@ -144,7 +147,7 @@ export function combineMerge(
   const { device } = y;
   const temperature = asTensor("combineMerge: t1", device, t1);
   const variant = kind === "softmax" ? "dense" : entmaxCombineVariant(shape, device.target);
-  const inputs = { c, temperature, y, noise: noise ?? undefined };
+  const inputs = { c, temperature, source: y, noise: noise ?? undefined };
   return COMBINE[variant]({ shape, device, kind }, inputs);
 }
 
@@ -159,23 +162,24 @@ interface CombineConfig {
 interface CombineInputs {
   readonly c: Tensor;
   readonly temperature: Tensor;
-  readonly y: Tensor;
+  /** Outputs of the experts as they were given; within autocast a half copy is read. */
+  readonly source: Tensor;
   readonly noise: Tensor | undefined;
 }
 
 function denseCombine({ shape, device, kind }: CombineConfig, inputs: CombineInputs): Tensor {
   const { batch, tokens, slots, dim } = shape;
-  const { c, temperature, y, noise } = inputs;
+  const { c, temperature, source, noise } = inputs, y = autocastCopy(source);
   const view = { outer: batch * tokens, n: slots, inner: 1 };
   const options = { kind, noise: !!noise };
   const stats = device.empty([2, batch * tokens], "f32", "combineMerge statistics");
   const weights = device.empty(c.shape, "f32", "combineMerge weights");
-  const o = device.empty([batch, tokens, dim], "f32", "combineMerge");
+  const o = device.empty([batch, tokens, dim], y.dtype, "combineMerge");
   const logits = { c, temperature, ...(noise && { noise }) };
   run(routingForward(view, options, device.target), { ...logits, weights, stats });
   run(toTokens(shape, device.target), { weights, v: y, o });
   record("combineMerge", {
-    inputs: { c, t1: temperature, y },
+    inputs: { c, t1: temperature, y: source },
     outputs: [o],
     saved: { c, temperature, y, noise, stats },
     backward: ({ saved, dOut, needs, target }) => {
@@ -191,7 +195,7 @@ function denseCombine({ shape, device, kind }: CombineConfig, inputs: CombineInp
       run(kernel, { ...logits, stats, g, weights, dc, partials });
       let dy: Tensor | undefined;
       if (needs("y")) {
-        dy = device.empty(saved.y.shape, "f32", "combineMerge dy");
+        dy = device.empty(saved.y.shape, saved.y.dtype, "combineMerge dy");
         run(toSlots(shape, adapter), { weights, x: dOut, u: dy });
       }
       const dt = needs("t1") ? sumTemperature(partials, temperature, target("t1")) : undefined;
@@ -204,15 +208,15 @@ function denseCombine({ shape, device, kind }: CombineConfig, inputs: CombineInp
 /** Over the support, listed in memory: three kernels each way, none of which visits a zero twice. */
 function listedCombine({ shape, device }: CombineConfig, inputs: CombineInputs): Tensor {
   const { batch, tokens, slots, dim } = shape;
-  const { c, temperature, y, noise } = inputs;
+  const { c, temperature, source, noise } = inputs, y = autocastCopy(source);
   const stats = device.empty([2, batch * tokens], "f32", "combineMerge max and threshold");
   const support = device.empty([...c.shape, 2], "f32", "combineMerge support");
-  const o = device.empty([batch, tokens, dim], "f32", "combineMerge");
+  const o = device.empty([batch, tokens, dim], y.dtype, "combineMerge");
   const logits = { c, temperature, ...(noise && { noise }) };
   run(supportByToken(shape, !!noise, true), { ...logits, stats, support });
   run(supportMerge(shape, "tokens"), { support, source: y, y: o });
   record("combineMerge", {
-    inputs: { c, t1: temperature, y },
+    inputs: { c, t1: temperature, y: source },
     outputs: [o],
     saved: { c, temperature, y, noise, stats },
     backward: ({ saved, dOut, needs, target }) => {
@@ -229,7 +233,7 @@ function listedCombine({ shape, device }: CombineConfig, inputs: CombineInputs):
       }
       if (needs("y")) {
         const support = device.empty([batch * slots, tokens, 2], "f32", "combineMerge support");
-        dy = device.empty(y.shape, "f32", "combineMerge dy");
+        dy = device.empty(y.shape, y.dtype, "combineMerge dy");
         run(supportBySlot(shape, !!noise), { ...logits, stats, support });
         run(supportMerge(shape, "slots"), { support, source: dOut, y: dy });
       }
@@ -242,16 +246,16 @@ function listedCombine({ shape, device }: CombineConfig, inputs: CombineInputs):
 /** Over the support, found again by every workgroup that needs it. */
 function workgroupCombine({ shape, device }: CombineConfig, inputs: CombineInputs): Tensor {
   const { batch, tokens, slots, dim } = shape;
-  const { c, temperature, y, noise } = inputs;
+  const { c, temperature, source, noise } = inputs, y = autocastCopy(source);
   const view = { outer: batch * tokens, n: slots, inner: 1 };
   const options = { kind: "entmax15", noise: !!noise, weights: false } as const;
   const stats = device.empty([2, batch * tokens], "f32", "combineMerge max and threshold");
-  const o = device.empty([batch, tokens, dim], "f32", "combineMerge");
+  const o = device.empty([batch, tokens, dim], y.dtype, "combineMerge");
   const logits = { c, temperature, ...(noise && { noise }) };
   run(routingForward(view, options, device.target), { ...logits, stats });
   run(mergePerWorkgroup(shape, "tokens", !!noise), { ...logits, stats, source: y, y: o });
   record("combineMerge", {
-    inputs: { c, t1: temperature, y },
+    inputs: { c, t1: temperature, y: source },
     outputs: [o],
     saved: { c, temperature, y, noise, stats },
     backward: ({ saved, dOut, needs, target }) => {
@@ -266,7 +270,7 @@ function workgroupCombine({ shape, device }: CombineConfig, inputs: CombineInput
         if (needs("t1")) dt = sumTemperature(partials, temperature, target("t1"));
       }
       if (needs("y")) {
-        dy = device.empty(y.shape, "f32", "combineMerge dy");
+        dy = device.empty(y.shape, y.dtype, "combineMerge dy");
         const kernel = mergePerWorkgroup(shape, "slots", !!noise);
         run(kernel, { ...logits, stats, source: dOut, y: dy });
       }

@@ -5,8 +5,9 @@
 import { axisView } from "../../kernels/axis_view.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax_workgroup.ts";
 import { record } from "../autograd.ts";
+import { preciseDType } from "../cast.ts";
 import { run } from "../dispatch.ts";
-import { expectDType, type Tensor } from "../tensor.ts";
+import { expectFloat, type Tensor } from "../tensor.ts";
 import { resolveFilledAxis } from "./axes.ts";
 
 /**
@@ -32,16 +33,17 @@ export function logSoftmax(x: Tensor, axis = -1): Tensor {
 }
 
 function alongAxis(name: string, x: Tensor, axis: number, log: boolean): Tensor {
-  expectDType(`${name}: x`, x, "f32");
+  expectFloat(`${name}: x`, x);
   const view = axisView(x.shape, resolveFilledAxis(name, x, axis));
-  const y = x.device.empty(x.shape, "f32", name);
+  const y = x.device.empty(x.shape, preciseDType(x), name);
   if (x.size > 0) run(softmaxForward(view, x.device.target, { log }), { x, y });
+  const xType = x.dtype;
   record(name, {
     inputs: { x },
     outputs: [y],
     saved: { y },
     backward: ({ saved, dOut }) => {
-      const dx = dOut.device.empty(dOut.shape, "f32", `${name} dx`);
+      const dx = dOut.device.empty(dOut.shape, xType, `${name} dx`);
       if (dx.size > 0) {
         run(softmaxBackward(view, dx.device.target, { log }), { y: saved.y, dOut, dx });
       }

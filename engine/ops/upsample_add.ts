@@ -8,9 +8,10 @@ import {
   type UpsampleAddShape,
 } from "../../kernels/upsample_add.ts";
 import { record } from "../autograd.ts";
+import { promoted } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /**
  * fine + coarse, where coarse is stretched to fine's rows and columns by repeating its nearest pixel:
@@ -20,8 +21,8 @@ import { expectDType, expectShape, type Tensor } from "../tensor.ts";
  * @throws {ShapeError} when batch or channels differ, or coarse has no pixel
  */
 export function upsampleAdd(coarse: Tensor, fine: Tensor): Tensor {
-  expectDType("upsampleAdd: coarse", coarse, "f32");
-  expectDType("upsampleAdd: fine", fine, "f32");
+  expectFloat("upsampleAdd: coarse", coarse);
+  expectFloat("upsampleAdd: fine", fine);
   const sizes = expectShape("upsampleAdd: fine", fine, ["B", "H", "W", "C"]);
   const [batch, height, width, channels] = sizes;
   const [, coarseHeight, coarseWidth] = expectShape("upsampleAdd: coarse", coarse, [
@@ -34,16 +35,16 @@ export function upsampleAdd(coarse: Tensor, fine: Tensor): Tensor {
     throw new ShapeError(`upsampleAdd(): coarse = ${coarse.describe()} has no pixel to repeat`);
   }
   const shape: UpsampleAddShape = { batch, height, width, coarseHeight, coarseWidth, channels };
-  const y = fine.device.empty(sizes, "f32", "upsampleAdd");
+  const y = fine.device.empty(sizes, promoted(coarse, fine), "upsampleAdd");
   if (y.size > 0) run(upsampleAddKernel(shape), { coarse, fine, y });
-  const coarseShape = coarse.shape;
+  const coarseShape = coarse.shape, coarseType = coarse.dtype;
   record("upsampleAdd", {
     inputs: { coarse, fine },
     outputs: [y],
     saved: {},
     backward: ({ dOut, needs }) => {
       if (!needs("coarse")) return { fine: dOut };
-      const dCoarse = dOut.device.empty(coarseShape, "f32", "upsampleAdd dCoarse");
+      const dCoarse = dOut.device.empty(coarseShape, coarseType, "upsampleAdd dCoarse");
       if (dCoarse.size > 0) run(upsampleAddBackward(shape), { dOut, dCoarse });
       return { coarse: dCoarse, fine: dOut };
     },

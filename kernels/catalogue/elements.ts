@@ -3,6 +3,7 @@
  * @module
  */
 import { addGradientsKernel, addInto } from "../add_into.ts";
+import { cast } from "../cast.ts";
 import { concatRows, embedRows } from "../concat.ts";
 import {
   ELEMENTWISE,
@@ -124,6 +125,10 @@ const moves = [
 ];
 
 const engine = [
+  entry("cast", cast, {
+    small: [[195], [772]],
+    huge: [[HUGE - 1]],
+  }),
   entry("fill", fill, {
     small: [[195, 0x7fc00001]],
     huge: [[HUGE, 0]],
