@@ -61,6 +61,16 @@ export function castTo(x: Tensor, dtype: DType): Tensor {
   return y;
 }
 
+/** Stores a tensor that has memory of its own in another float type: its values are converted, that memory is freed. */
+export function storeAs(x: Tensor, dtype: "f32" | "f16", label: string): void {
+  if (x.dtype === dtype) return;
+  const { device } = x, { buffer } = x.storage;
+  const storage = { buffer: device.persistent(x.size, label, dtype), offset: 0 };
+  run(cast(x.size), { x, y: new Tensor(device, x.shape, dtype, storage) });
+  if (buffer.bytes <= Math.max(16, x.range.bytes)) device.release(buffer, `a cast to ${dtype}`);
+  x.place(device, storage, dtype);
+}
+
 /** What a matrix op reads of an input: within autocast a half copy, made once a scope; else the input itself. */
 export function autocastCopy(x: Tensor): Tensor {
   if (copies === null || x.dtype !== "f32") return x;

@@ -268,6 +268,7 @@ export class Device {
 
   /** @internal Memory of its own, zeroed, that belongs to no scope: parameters, gradients, optimiser state. */
   persistent(elements: number, label: string, dtype: DType = "f32"): VirtualBuffer {
+    if (dtype === "f16") this.#expectHalf(label);
     const buffer = new VirtualBuffer(Math.max(16, bytesFor(elements, dtype)), label, true);
     this.#collected.register(buffer, buffer.allocation, buffer);
     return buffer;

@@ -28,8 +28,6 @@ export interface Storage {
 export class Tensor {
   /** Sizes, outermost first; [] for a scalar. */
   readonly shape: readonly number[];
-  /** Element type. */
-  readonly dtype: DType;
   /** True when `backward()` should leave a gradient here (a leaf) or pass one through (a result). */
   requiresGrad = false;
   /** d(loss)/d(this), filled by `backward()`; same shape. Null until then. */
@@ -40,6 +38,7 @@ export class Tensor {
   gradSlot: Tensor | null = null;
   #device: Device | null;
   #storage: Storage | null;
+  #dtype: DType;
 
   /** @internal Use `device.tensor`, `device.zeros` or an op. */
   constructor(
@@ -50,7 +49,7 @@ export class Tensor {
   ) {
     this.#device = device;
     this.shape = Object.freeze([...shape]);
-    this.dtype = dtype;
+    this.#dtype = dtype;
     this.#storage = storage;
   }
 
@@ -65,10 +64,16 @@ export class Tensor {
     return this.#storage !== null;
   }
 
+  /** Element type; that of a parameter changes with `model.half()`. */
+  get dtype(): DType {
+    return this.#dtype;
+  }
+
   /** @internal Gives it memory, or other memory, or none. */
-  place(device: Device | null, storage: Storage | null): void {
+  place(device: Device | null, storage: Storage | null, dtype: DType = this.#dtype): void {
     this.#device = device;
     this.#storage = storage;
+    this.#dtype = dtype;
   }
 
   /** @internal */

@@ -8,7 +8,7 @@
  *
  * Off by how much   at most `tolerance` of the largest change that the output saw, beside the rounding of f32. Where sums
  *                   cancel, what is left may be off by more for good reason: then it may be off by as much as the plain
- *                   loop itself moves when its inputs are changed in their last bits.
+ *                   loop itself moves when its inputs are changed in their last bits. Halves add their own rounding.
  * @module
  */
 import { type Binding, type Kernel, readsBefore, type Values } from "../kernels/kernel.ts";
@@ -91,7 +91,8 @@ export async function verifyList(
     const values = record.kernel.program.bindings.map(async (binding, i) => {
       if (!wanted(binding)) return null;
       bytes += record.ranges[i].bytes;
-      return [binding.name, valuesOf(binding, await readOf(record.ranges[i], part))] as const;
+      const size = record.kernel.sizes[binding.name];
+      return [binding.name, valuesOf(binding, await readOf(record.ranges[i], part), size)] as const;
     });
     const all = Promise.all(values)
       .then((entries) => Object.fromEntries(entries.filter((e) => e !== null)));
@@ -136,7 +137,8 @@ function readOf(source: BufferRange, records: EngineRecord[]): Promise<ArrayBuff
   return promise;
 }
 
-function valuesOf({ type }: Binding, bytes: ArrayBuffer): ArrayLike<number> {
+function valuesOf({ type }: Binding, bytes: ArrayBuffer, size: number): ArrayLike<number> {
+  if (type.includes("f16")) return new Float16Array(bytes, 0, size);
   if (type.includes("u32")) return new Uint32Array(bytes);
   return type.includes("i32") ? new Int32Array(bytes) : new Float32Array(bytes);
 }
@@ -154,7 +156,7 @@ async function judge(
   return new MismatchError(
     `${nameOf(kernel)}, dispatch ${number} of the step, asked for ${placeOf(record.place)}, ` +
       `differs from its plain loop: ${output}[${
-        coordinates(index, range).join(", ")
+        coordinates(index, range, kernel.sizes[output]).join(", ")
       }] is ${got}, ` +
       `should be ${want} (may be off by ${allowed.toPrecision(2)}); ${count} of ` +
       `${
@@ -166,8 +168,8 @@ async function judge(
 }
 
 /** The position of an element in its tensor; the index alone where the shape is not known. */
-function coordinates(index: number, { shape, bytes }: BufferRange): number[] {
-  if (!shape || 4 * shape.reduce((a, b) => a * b, 1) !== bytes) return [index];
+function coordinates(index: number, { shape }: BufferRange, size: number): number[] {
+  if (!shape || shape.reduce((a, b) => a * b, 1) !== size) return [index];
   return shape.map((_, k) => {
     const step = shape.slice(k + 1).reduce((a, b) => a * b, 1);
     return Math.floor(index / step) % shape[k];
@@ -185,25 +187,26 @@ export function compare(
   for (const binding of kernel.program.bindings) {
     const { name: output, access, type } = binding;
     if (access === "read") continue;
-    const exact = !type.includes("f32");
+    const exact = !isFloat(type), half = type.includes("f16");
     const got = outputs[output], before = inputs[output];
     const scale = exact ? [0] : scalesOf(type, want[output], before);
     const margin = (i: number): number =>
-      exact
-        ? 0
-        : tolerance * scale[i % scale.length] + 4 * ULP * Math.abs(want[output][i]) + LEAST_NORMAL;
-    let off = tooFar(got, want[output], margin);
+      exact ? 0 : tolerance * scale[i % scale.length] +
+        (half ? 2 * HALF_ULP : 4 * ULP) * Math.abs(want[output][i]) +
+        (half ? LEAST_HALF : LEAST_NORMAL);
+    const stored = half ? asHalf : Math.fround;
+    let off = tooFar(got, want[output], margin, stored);
     if (off.length === 0) continue;
     const slack = exact ? null : sensitivity(kernel, inputs, outputs, output);
     const allowed = (i: number): number => margin(i) + 8 * (slack?.[i] ?? 0);
-    off = off.filter((i) => !isNear(got[i], want[output][i], allowed(i)));
+    off = off.filter((i) => !isNear(got[i], want[output][i], allowed(i), stored));
     if (off.length === 0) continue;
     const [index] = off;
     return {
       output,
       index,
       got: got[index],
-      want: exact ? want[output][index] : Math.fround(want[output][index]),
+      want: exact ? want[output][index] : stored(want[output][index]),
       allowed: allowed(index),
       count: off.length,
     };
@@ -215,6 +218,17 @@ export function compare(
 const ULP = 2 ** -24;
 /** Below this an adapter may round to 0. */
 const LEAST_NORMAL = 2 ** -126;
+/** The same two for f16. */
+const HALF_ULP = 2 ** -11, LEAST_HALF = 2 ** -14;
+
+function isFloat(type: string): boolean {
+  return type.includes("f32") || type.includes("f16");
+}
+
+/** What a store makes of a number beyond f16; the rounding of others is part of what they may be off by. */
+function asHalf(value: number): number {
+  return Math.abs(value) < 65520 ? value : Math.sign(value) * Infinity;
+}
 
 /** The largest change of an output; for pairs, of each of the two, which may mean quite different things. */
 function scalesOf(
@@ -222,7 +236,7 @@ function scalesOf(
   want: ArrayLike<number>,
   before: ArrayLike<number> | undefined,
 ): number[] {
-  const scales = type === "vec2<f32>" ? [0, 0] : [0];
+  const scales = type.startsWith("vec2") ? [0, 0] : [0];
   for (let i = 0; i < want.length; i++) {
     const change = Math.abs(want[i] - (before?.[i] ?? 0)), k = i % scales.length;
     if (change > scales[k] && change < Infinity) scales[k] = change;
@@ -231,19 +245,27 @@ function scalesOf(
 }
 
 /** NaN in `want` stands for an element that nothing is said of; beyond f32 is infinity. */
-function isNear(got: number, want: number, margin: number): boolean {
+function isNear(
+  got: number,
+  want: number,
+  margin: number,
+  stored: (value: number) => number,
+): boolean {
   if (Number.isNaN(want)) return true;
   const off = Math.abs(got - want);
-  return off <= margin || got === Math.fround(want);
+  return off <= margin || got === stored(want);
 }
 
 function tooFar(
   got: ArrayLike<number>,
   want: ArrayLike<number>,
   margin: (i: number) => number,
+  stored: (value: number) => number,
 ): number[] {
   const found: number[] = [];
-  for (let i = 0; i < got.length; i++) if (!isNear(got[i], want[i], margin(i))) found.push(i);
+  for (let i = 0; i < got.length; i++) {
+    if (!isNear(got[i], want[i], margin(i), stored)) found.push(i);
+  }
   return found;
 }
 
@@ -260,7 +282,7 @@ function sensitivity(
     const changed = kernel.program.bindings.flatMap(({ name, type }, k) => {
       const values = inputs[name];
       if (values === undefined) return [];
-      return [[name, type.includes("f32") ? nudged(values, 3 * k + round) : values] as const];
+      return [[name, isFloat(type) ? nudged(values, 3 * k + round) : values] as const];
     });
     const other = kernel.reference!(Object.fromEntries(changed), outputs)[output];
     for (let i = 0; i < moved.length; i++) {

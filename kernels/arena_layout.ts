@@ -23,6 +23,8 @@ export interface ArenaShape {
   readonly spans: number;
   /** Gradients are multiplied by a coefficient that lies on the GPU. */
   readonly clip: boolean;
+  /** A word on the GPU says whether to leave everything as it is (grad_scaler.ts). */
+  readonly skip?: boolean;
 }
 
 /** A tensor's place. */

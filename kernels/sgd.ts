@@ -7,7 +7,8 @@
  *           p = p - r b                  or, Nesterov: p - r (s + u b)
  * Shapes  p, g, b: [4 count] f32, windows of arenas of one layout (arena_layout.ts). `blocks` [count / 16] names the
  *         span of each block; `spans` [spans]: x = decay, y = rate, w = 1 when it has a gradient, else 0.
- * Work    One invocation owns one vec4, in which all four floats have the same span; one without a gradient is left alone.
+ * Work    One invocation owns one vec4, in which all four floats have the same span; one without a gradient is left alone,
+ *         and all are where a scaler found gradients that are not finite.
  * Memory  20 bytes a parameter (12 without momentum) for 4 to 9 operations: bound by memory, which is why it is one
  *         kernel. Neighbouring invocations touch neighbouring vec4s; span and block come from the cache.
  * @module
@@ -21,6 +22,7 @@ import {
   memoize,
   type Values,
 } from "./kernel.ts";
+import { SCALER, SCALER_WORDS } from "./grad_scaler.ts";
 import { FOLDED_GROUP, GROUP_ARGUMENTS } from "./snippets.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -36,11 +38,12 @@ const SIZE = 256;
 
 interface Code {
   readonly clip: boolean;
+  readonly skip: boolean;
   readonly momentum: boolean;
   readonly nesterov: boolean;
 }
 
-const program = memoize(({ clip, momentum, nesterov }: Code) =>
+const program = memoize(({ clip, skip, momentum, nesterov }: Code) =>
   defineProgram({
     name: "sgd",
     variant: nesterov ? "nesterov" : momentum ? "momentum" : "readable",
@@ -52,6 +55,7 @@ const program = memoize(({ clip, momentum, nesterov }: Code) =>
       spans: "read vec4<f32>",
       ...(momentum && { b: "update vec4<f32>" as const }),
       ...(clip && { clip: "read f32" as const }),
+      ...(skip && { scaler: "read u32" as const }),
     },
     workgroupSize: SIZE,
     code: wgsl`
@@ -59,6 +63,9 @@ const program = memoize(({ clip, momentum, nesterov }: Code) =>
 fn main(${GROUP_ARGUMENTS}) {
   let i = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
   if (i >= params.count) { return; }
+  #if ${skip}
+  if (scaler[${SCALER.found}] != 0u) { return; }
+  #endif
   let span = spans[blocks[i / 16u]];
   if (span.w == 0.0) { return; }
   #if ${clip}
@@ -83,10 +90,10 @@ fn main(${GROUP_ARGUMENTS}) {
 
 /** One SGD step over a window. */
 export function sgd(shape: ArenaShape, config: SgdConfig): Kernel {
-  const { floats, spans, clip } = shape;
+  const { floats, spans, clip, skip = false } = shape;
   const momentum = config.momentum !== 0;
   return {
-    program: program({ clip, momentum, nesterov: momentum && config.nesterov }),
+    program: program({ clip, skip, momentum, nesterov: momentum && config.nesterov }),
     params: { count: floats / 4, momentum: config.momentum },
     sizes: {
       p: floats,
@@ -95,6 +102,7 @@ export function sgd(shape: ArenaShape, config: SgdConfig): Kernel {
       spans: 4 * spans,
       ...(momentum && { b: floats }),
       ...(clip && { clip: 1 }),
+      ...(skip && { scaler: SCALER_WORDS }),
     },
     workgroups: foldWorkgroups(ceilDiv(floats / 4, SIZE)),
     flops: (momentum ? 8 : 4) * floats,
@@ -105,11 +113,12 @@ export function sgd(shape: ArenaShape, config: SgdConfig): Kernel {
 
 /** The plain loop, in double precision; by default with the coefficient that is bound. `b` is bound with momentum. */
 export function sgdReference(
-  { p, g, b = [], blocks, spans, clip }: Values,
+  { p, g, b = [], blocks, spans, clip, scaler }: Values,
   { momentum, nesterov }: SgdConfig,
   coefficient: number = clip?.[0] ?? 1,
 ): { p: Float64Array; b: Float64Array } {
   const out = { p: Float64Array.from(p), b: Float64Array.from(b) };
+  if (scaler?.[SCALER.found]) return out;
   for (let i = 0; i < p.length; i++) {
     const row = 4 * blocks[Math.floor(i / BLOCK)];
     const decay = spans[row], rate = spans[row + 1], active = spans[row + 3];

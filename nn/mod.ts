@@ -18,6 +18,7 @@ export { DropPath } from "./drop_path.ts";
 export { Dropout } from "./dropout.ts";
 export { DynamicConv, type DynamicConvConfig } from "./dynamic_conv.ts";
 export { ExpertLinear, Experts, type ExpertsConfig, OffsetScale } from "./experts.ts";
+export { GradScaler, type GradScalerOptions, type GradScalerState } from "./grad_scaler.ts";
 export { LayerNorm } from "./layer_norm.ts";
 export { Linear, type LinearConfig } from "./linear.ts";
 export {

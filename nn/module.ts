@@ -15,6 +15,7 @@
 import type { Device } from "../engine/device.ts";
 import { CheckpointError, DTypeError } from "../engine/errors.ts";
 import { readTogether } from "../engine/read_together.ts";
+import { bytesFor } from "../engine/tensor.ts";
 import { joined, type Parameter } from "./parameter.ts";
 import {
   checkEntry,
@@ -146,7 +147,11 @@ export abstract class Module {
       .filter(([, parameter]) => !parameter.placed || parameter.device !== device);
     device.expectRoom(
       what,
-      missing.map(([label, { shape, size }]) => ({ label, shape, bytes: 4 * size })),
+      missing.map(([label, { shape, size, dtype }]) => ({
+        label,
+        shape,
+        bytes: bytesFor(size, dtype),
+      })),
     );
     let waiting = 0;
     for (const [name, parameter] of missing) {
@@ -164,6 +169,21 @@ export abstract class Module {
       waiting = 0;
     }
     await device.sync();
+    return this;
+  }
+
+  /**
+   * Stores all parameters in half, for inference: half the memory, and outputs in half from inputs in half. They learn no
+   * more; to train in half, keep them as they are and use `autocast`. Buffers (statistics) stay f32. Returns this.
+   * @throws {ScopeError} before `to(device)`
+   * @throws {FeatureError} on a device without `shader-f16`; nothing is changed then
+   */
+  half(): this {
+    for (const [name, parameter] of this.namedParameters()) {
+      parameter.convert("f16", name);
+      parameter.requiresGrad = false;
+      for (const part of parameter.parts) part.grad = part.gradSlot = null;
+    }
     return this;
   }
 

@@ -10,11 +10,12 @@
  * @module
  */
 import type { VirtualBuffer } from "../engine/buffers.ts";
+import { storeAs } from "../engine/cast.ts";
 import type { Device } from "../engine/device.ts";
 import { CheckpointError, DTypeError, LimitError, ShapeError } from "../engine/errors.ts";
 import { Rng } from "../engine/random/host_rng.ts";
 import { readTogether } from "../engine/read_together.ts";
-import { type Storage, Tensor } from "../engine/tensor.ts";
+import { bytesFor, type Storage, Tensor } from "../engine/tensor.ts";
 
 /** Draws the first values of a parameter: row-major, as many as the shape holds. */
 export type Init = (rng: Rng, shape: readonly number[]) => Float32Array<ArrayBuffer>;
@@ -102,11 +103,12 @@ export class Parameter extends Tensor {
    */
   allocate(device: Device, name: string): void {
     const most = device.target.maxBindingBytes;
-    const bytes = 4 * this.size;
+    const bytes = bytesFor(this.size, this.dtype);
     this.#parts = null;
     this.grad = this.gradSlot = null;
     if (!this.#divisible || bytes <= most) {
-      return this.place(device, { buffer: device.persistent(this.size, name), offset: 0 });
+      const buffer = device.persistent(this.size, name, this.dtype);
+      return this.place(device, { buffer, offset: 0 });
     }
     const [count, ...rest] = this.shape;
     const rowsThatFit = Math.floor(most / (bytes / count));
@@ -121,11 +123,18 @@ export class Parameter extends Tensor {
     for (let first = 0; first < count; first += rows) {
       const shape = [Math.min(rows, count - first), ...rest];
       const part = new Tensor(device, shape, this.dtype, null);
-      part.place(device, { buffer: device.persistent(part.size, name), offset: 0 });
+      const buffer = device.persistent(part.size, name, this.dtype);
+      part.place(device, { buffer, offset: 0 });
       parts.push(part);
     }
     this.place(device, null);
     this.#parts = parts;
+  }
+
+  /** @internal Stores its values in another float type, in new memory. */
+  convert(dtype: "f32" | "f16", name: string): void {
+    for (const part of this.parts) storeAs(part, dtype, name);
+    if (this.#parts !== null) this.place(this.device, null, dtype);
   }
 
   /** @internal Where it lies now. */
@@ -145,10 +154,12 @@ export class Parameter extends Tensor {
     this.parts.forEach((part, i) => Object.assign(part, gradients[i]));
   }
 
-  /** Copies the values to the host, those of all parts as one array. */
+  /** Copies the values to the host as f32, those of all parts as one array. */
   override data(): Promise<Float32Array> {
-    if (this.#parts === null) return super.data() as Promise<Float32Array>;
-    const read = readTogether(this.#parts).then(joined);
+    if (this.#parts === null && this.dtype === "f32") return super.data() as Promise<Float32Array>;
+    const read = this.#parts === null
+      ? super.data().then((values) => Float32Array.from(values))
+      : readTogether(this.#parts).then(joined);
     read.catch(() => {}); // as with every read: one that nobody awaits must not end the program
     return read;
   }
@@ -211,7 +222,8 @@ export class Parameter extends Tensor {
 export function writeParts(parts: readonly Tensor[], values: Float32Array): void {
   let first = 0;
   for (const part of parts) {
-    part.device.write(part, values.subarray(first, first + part.size));
+    const own = values.subarray(first, first + part.size);
+    part.device.write(part, part.dtype === "f16" ? Float16Array.from(own) : own);
     first += part.size;
   }
 }

@@ -12,6 +12,7 @@ import { InterruptedError, NonFiniteError, ShapeError } from "../engine/errors.t
 import type { CapturedInput } from "../engine/capture.ts";
 import { Tensor } from "../engine/tensor.ts";
 import { checkCount } from "./check.ts";
+import type { GradScaler } from "./grad_scaler.ts";
 import type { Module } from "./module.ts";
 import type { Optimizer } from "./optim/optimizer.ts";
 import type { Schedule } from "./optim/schedule.ts";
@@ -51,6 +52,8 @@ export interface TrainOptions {
   batches: AsyncIterable<TrainBatch>;
   /** The loss of a batch, a scalar; called with tensors of the batch's arrays. */
   loss: (...inputs: Tensor[]) => Tensor;
+  /** Scales the loss and skips steps whose gradients are not finite; for losses computed within `autocast`. */
+  scaler?: GradScaler;
   /** Batches whose gradients are added up for one step; each loss is divided by this. Default 1. */
   accumulate?: number;
   /** Record each step's commands once and replay them. Default true. */
@@ -157,7 +160,8 @@ interface StepRunner {
 }
 
 /** What the parts of a step are made of. */
-export interface StepOptions extends Pick<TrainOptions, "optimizer" | "loss" | "accumulate"> {
+export interface StepOptions
+  extends Pick<TrainOptions, "optimizer" | "loss" | "accumulate" | "scaler"> {
   /** Where the model lives. */
   readonly device: Device;
 }
@@ -167,14 +171,17 @@ export interface StepOptions extends Pick<TrainOptions, "optimizer" | "loss" | "
  * overwrites gradients, later ones add; the last one updates.
  */
 export function stepParts(
-  { device, optimizer, loss, accumulate = 1 }: StepOptions,
+  { device, optimizer, loss, accumulate = 1, scaler }: StepOptions,
 ): ((...inputs: Tensor[]) => Tensor)[] {
   const work = (first: boolean, last: boolean) => (...inputs: Tensor[]): Tensor => {
     if (first) optimizer.zeroGrad();
     const value = loss(...inputs);
     const share = accumulate === 1 ? undefined : device.full(value.shape, 1 / accumulate);
-    value.backward(share);
-    if (last) optimizer.step();
+    (scaler?.scale(value) ?? value).backward(share);
+    if (last && scaler) {
+      scaler.step(optimizer);
+      scaler.update();
+    } else if (last) optimizer.step();
     return value.detach();
   };
   const first = work(true, accumulate === 1), middle = work(false, false), last = work(false, true);

@@ -11,7 +11,7 @@ import {
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectFloat, expectShape, type Tensor } from "../tensor.ts";
 
 /** A batch norm in evaluation: what it learned and the statistics it keeps; all of shape [O]. */
 export interface FrozenBatchNorm {
@@ -40,7 +40,7 @@ export function foldBatchNorm(
   weight: Tensor,
   norm: FrozenBatchNorm,
 ): { weight: Tensor; bias: Tensor } {
-  expectDType("foldBatchNorm: weight", weight, "f32");
+  expectFloat("foldBatchNorm: weight", weight);
   const { weight: gamma, bias: beta, runningMean: mean, runningVar: variance, eps = 1e-5 } = norm;
   if (weight.rank === 0 || weight.size === 0) {
     throw new ShapeError(`foldBatchNorm: weight = ${weight.describe()}, needs [O, ...]`);
@@ -48,12 +48,12 @@ export function foldBatchNorm(
   const rows = weight.shape[0];
   const parts = { weight: gamma, bias: beta, runningMean: mean, runningVar: variance };
   for (const [name, part] of Object.entries(parts)) {
-    expectDType(`foldBatchNorm: ${name} of the norm`, part, "f32");
+    expectFloat(`foldBatchNorm: ${name} of the norm`, part);
     expectShape(`foldBatchNorm: ${name} of the norm`, part, [rows]);
   }
   const shape: BatchNormFoldShape = { rows, n: weight.size / rows, eps };
   const { device } = weight;
-  const y = device.empty(weight.shape, "f32", "folded weight");
+  const y = device.empty(weight.shape, weight.dtype, "folded weight");
   const bias = device.empty([rows], "f32", "folded bias");
   run(batchNormFold(shape), { weight, gamma, mean, variance, beta, y, bias });
   record("foldBatchNorm", {
@@ -65,7 +65,8 @@ export function foldBatchNorm(
       const dBias = dOuts[1] ?? device.zeros([rows]);
       if (!needs("weight") && !needs("gamma")) return { beta: dBias };
       const into = needs("weight") ? target("weight") : undefined;
-      const y = into?.tensor ?? device.empty(saved.weight.shape, "f32", "foldBatchNorm dWeight");
+      const y = into?.tensor ??
+        device.empty(saved.weight.shape, saved.weight.dtype, "foldBatchNorm dWeight");
       const dGamma = device.empty([rows], "f32", "foldBatchNorm dGamma");
       const variant = batchNormFoldVariant(device.target);
       const kernel = batchNormFoldBackward(shape, variant, into?.accumulate ?? 0);

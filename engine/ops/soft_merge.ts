@@ -295,7 +295,7 @@ function sumTemperature(
 /** A temperature as the tensor that kernels read. */
 function asTensor(name: string, device: Device, t: Tensor | number): Tensor {
   if (typeof t === "number") return device.full([], t);
-  expectDType(name, t, "f32");
+  expectFloat(name, t);
   expectShape(name, t, []);
   return t;
 }

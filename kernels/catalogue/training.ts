@@ -11,33 +11,53 @@ import {
   type CrossEntropyVariant,
 } from "../cross_entropy.ts";
 import { normOfPartials, normOfStrips } from "../global_norm.ts";
+import { unscaleGradients, updateScale } from "../grad_scaler.ts";
 import { sgd } from "../sgd.ts";
 import { BOTH, type CatalogueEntry, each, entry, HUGE, pairs } from "./entry.ts";
 
 const arena = (floats: number, clip: boolean): ArenaShape => ({ floats, spans: 2, clip });
 const ARENAS = BOTH.map((clip) => arena(3136, clip));
+/** With a scaler that found nothing (2 spans), and with one that found something (3). */
+const SKIPPED = [2, 3].map((spans): ArenaShape => ({ ...arena(3136, false), spans, skip: true }));
 /** Blocks belong to two tensors in turn, the second of which has no gradient. */
 const SPANS = [0.9, 0.1, 0.5, 1, 0.8, 0.2, 0.7, 0];
-function arenaInput(value: number, name: string, i: number): number {
+function arenaInput(
+  value: number,
+  name: string,
+  i: number,
+  [{ spans }]: readonly [ArenaShape, ...unknown[]],
+): number {
   if (name === "blocks") return i % 2;
-  if (name === "spans") return SPANS[i];
+  if (name === "spans") return SPANS[i % SPANS.length];
   if (name === "active_spans") return 1 - i;
+  if (name === "scaler" || name === "state") return [SCALE, 7, spans - 2, 3][i];
   return name === "v" || name === "clip" ? Math.abs(value) : value;
 }
+/** The bits of 2^8. */
+const SCALE = 0x43800000;
 // eps is large enough to be seen
 const ADAM = { beta1: 0.9, beta2: 0.99, eps: 0.05 };
 
 const optimizers = [
   entry("adamw", adamw, {
-    small: pairs(ARENAS, [ADAM]),
+    small: pairs([...ARENAS, ...SKIPPED], [ADAM]),
     huge: [[arena(HUGE, true), ADAM]],
     input: arenaInput,
   }),
   entry("sgd", sgd, {
-    small: pairs(ARENAS, [[0, false], [0.9, false], [0.9, true]] as const)
+    small: pairs([...ARENAS, ...SKIPPED], [[0, false], [0.9, false], [0.9, true]] as const)
       .map(([shape, [momentum, nesterov]]) => [shape, { momentum, nesterov }]),
     huge: [[arena(HUGE, true), { momentum: 0.9, nesterov: true }]],
     input: arenaInput,
+  }),
+  entry("grad_scaler", unscaleGradients, {
+    small: [[arena(3136, false)]],
+    huge: [[arena(HUGE, false)]],
+    input: arenaInput,
+  }),
+  entry("grad_scaler", updateScale, {
+    small: [[{ growth: 2, backoff: 0.5, interval: 9 }], [{ growth: 2, backoff: 0.5, interval: 8 }]],
+    input: (_value, _name, i) => [SCALE, 7, 0, 3][i],
   }),
   entry("global_norm", normOfStrips, {
     small: [[arena(320, false), 0, 1], [arena(3 * 16384 + 64, false), 1, 6]],

@@ -65,8 +65,9 @@ export class AdamW extends Optimizer {
   /** Appends the kernel for one window. */
   protected override launch(
     shape: ArenaShape,
-    { p, g, moments: [m, v], blocks, spans, clip }: StepTensors,
+    { p, g, moments: [m, v], blocks, spans, clip, scaler }: StepTensors,
   ): void {
-    run(adamw(shape, this.#config), { p, g, m, v, blocks, spans, ...(clip && { clip }) });
+    const optional = { ...(clip && { clip }), ...(scaler && { scaler }) };
+    run(adamw(shape, this.#config), { p, g, m, v, blocks, spans, ...optional });
   }
 }

@@ -7,11 +7,12 @@
  * @module
  */
 import { type ArenaShape, blockTable } from "../../kernels/arena_layout.ts";
+import { unscaleGradients } from "../../kernels/grad_scaler.ts";
 import { normOfPartials, normOfStrips, normStrips } from "../../kernels/global_norm.ts";
 import { Arena, layoutFor, moveInto, releaseOwn } from "../../engine/arena.ts";
 import type { Device } from "../../engine/device.ts";
 import { run } from "../../engine/dispatch.ts";
-import { CheckpointError, ScopeError, ShapeError } from "../../engine/errors.ts";
+import { CheckpointError, DTypeError, ScopeError, ShapeError } from "../../engine/errors.ts";
 import { readTogether } from "../../engine/read_together.ts";
 import { type Storage, Tensor } from "../../engine/tensor.ts";
 import { joined, type Parameter, writeParts } from "../parameter.ts";
@@ -89,6 +90,8 @@ export interface StepTensors {
   readonly spans: Tensor;
   /** Clip coefficient [1]; there only when gradients are clipped. */
   readonly clip?: Tensor;
+  /** State of a `GradScaler`; there only when it may have the step skipped. */
+  readonly scaler?: Tensor;
 }
 
 /** Base of the optimisers. Parameters that do not want a gradient when it is made are left out. */
@@ -149,6 +152,13 @@ export abstract class Optimizer {
     if (away) {
       throw new ShapeError(
         `${what}: "${away.name}" lives on another device than the first parameter`,
+      );
+    }
+    const half = chosen.find(({ parameter }) => parameter.dtype !== "f32");
+    if (half) {
+      throw new DTypeError(
+        `${what}: "${half.name}" is ${half.parameter.dtype}, needs f32: small updates would be lost. Train with ` +
+          "autocast() and f32 parameters, and call half() afterwards",
       );
     }
     const layout = layoutFor(device, tensors);
@@ -234,9 +244,10 @@ export abstract class Optimizer {
 
   /**
    * One update of all parameters that have a gradient; the others stay as they are and keep their step count.
+   * @param scaler given by `GradScaler.step`, whose state may have the kernels change nothing
    * @throws {ScopeError} when a parameter was moved or freed since the optimiser was made
    */
-  step(): void {
+  step(scaler?: Tensor): void {
     const gradients = this.#gatherGradients("step");
     if (!this.#clipped && this.maxGradNorm < Infinity) this.clipGradNorm(this.maxGradNorm);
     const clip = this.#clipped;
@@ -244,14 +255,25 @@ export abstract class Optimizer {
     this.device.writeEachStep(this.#spans, () => this.#nextSpans(gradients));
     const { parameters, gradients: grads, moments } = this.#arenas;
     parameters.windows.forEach((p, w) => {
-      this.launch(this.#shape(p, clip), {
+      this.launch({ ...this.#shape(p, clip), skip: scaler !== undefined }, {
         p,
         g: grads.windows[w],
         moments: moments.map((arena) => arena.windows[w]),
         blocks: this.#blocks[w],
         spans: this.#spans,
         ...(clip && { clip: this.#coefficient }),
+        ...(scaler && { scaler }),
       });
+    });
+  }
+
+  /** @internal Divides the gradients of the coming step by the scale in a `GradScaler`'s state; see there. */
+  unscale(state: Tensor): void {
+    const gradients = this.#gatherGradients("unscale");
+    this.device.write(this.#active, Float32Array.from(gradients, Number));
+    this.#arenas.gradients.windows.forEach((g, w) => {
+      const tensors = { g, blocks: this.#blocks[w], active_spans: this.#active, state };
+      run(unscaleGradients(this.#shape(g, false)), tensors);
     });
   }
 

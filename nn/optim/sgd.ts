@@ -52,7 +52,7 @@ export class SGD extends Optimizer {
   /** Appends the kernel for one window. */
   protected override launch(
     shape: ArenaShape,
-    { p, g, moments: [b], blocks, spans, clip }: StepTensors,
+    { p, g, moments: [b], blocks, spans, clip, scaler }: StepTensors,
   ): void {
     run(sgd(shape, this.#config), {
       p,
@@ -61,6 +61,7 @@ export class SGD extends Optimizer {
       spans,
       ...(b && { b }),
       ...(clip && { clip }),
+      ...(scaler && { scaler }),
     });
   }
 }
