@@ -15,6 +15,7 @@ import { run } from "../dispatch.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
 import { expectTensor, sameShape, sizeOf, Tensor } from "../tensor.ts";
 import { resolveAxis } from "./axes.ts";
+import { to } from "./to.ts";
 import {
   broadcastMap,
   broadcastShapes,
@@ -67,7 +68,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 /**
- * Joins tensors along one axis; in all other axes, and in dtype, they must agree.
+ * Joins tensors along one axis; in all other axes, and in dtype, they must agree, but f16 with f32 gives f32.
  *
  * Gradient: dtensors[i] = the part of dy that it became.
  * @param axis negative ones count from the end
@@ -87,9 +88,12 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
           `they may differ along axis ${axis} only`,
       );
     }
-    if (x.dtype !== first.dtype) {
+    if (x.dtype !== first.dtype && !(isFloat(x) && isFloat(first))) {
       throw new DTypeError(`concat(): tensor ${i} is ${x.dtype}, tensor 0 ${first.dtype}`);
     }
+  }
+  if (tensors.some(({ dtype }) => dtype !== first.dtype)) {
+    return concat(tensors.map((x) => to(x, "f32")), axis);
   }
   if (tensors.length === 1) return first;
   if (tensors.length > MAX_CONCAT_INPUTS) {
@@ -127,6 +131,10 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
     },
   });
   return y;
+}
+
+function isFloat({ dtype }: Tensor): boolean {
+  return dtype === "f32" || dtype === "f16";
 }
 
 /**

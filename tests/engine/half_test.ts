@@ -357,6 +357,7 @@ halfTest(
   async (device) => {
     const weight = device.tensor([[1 + 2 ** -9]], [1, 1], { requiresGrad: true });
     const work = () => {
+      weight.grad = null;
       const x = device.tensor(half([1, 1]), [2, 1]);
       const y = autocast(() => ops.add(ops.linear(x, weight), ops.linear(x, weight)));
       // 2 (1 + 2^-12) is no half
