@@ -81,6 +81,14 @@ export function autocastCopy(x: Tensor): Tensor {
   return copy;
 }
 
+/**
+ * What the backward keeps of an input whose half copy the forward read. A parameter lives on anyway: it is kept itself
+ * and copied again (`castTo`), as copies of all weights at once would take more memory than half activations save.
+ */
+export function kept(input: Tensor, read: Tensor): Tensor {
+  return input.requiresGrad && input.node === null ? input : read;
+}
+
 /** The element type of a result: f16 where all floats are. Numbers do not count. */
 export function promoted(
   ...inputs: readonly (Tensor | number | null | undefined)[]

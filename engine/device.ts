@@ -258,7 +258,8 @@ export class Device {
 
   #fill(y: Tensor, value: number): void {
     const words = bytesFor(y.size, y.dtype) / 4;
-    run(fill(words, fillBits(value, y.dtype)), { y: new Tensor(this, [words], "u32", y.storage) });
+    const whole = y.dtype === "f16" ? new Tensor(this, [words], "u32", y.storage) : y;
+    run(fill(words, fillBits(value, y.dtype)), { y: whole });
   }
 
   /** A tensor filled with zeros. */

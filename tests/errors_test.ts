@@ -12,6 +12,7 @@ import { adapterHelp, type Platform } from "../engine/adapter.ts";
 import { run } from "../engine/dispatch.ts";
 import * as errors from "../engine/errors.ts";
 import {
+  autocast,
   type Device,
   layerNorm,
   linear,
@@ -164,6 +165,16 @@ const MISTAKES: Readonly<Record<string, Mistakes>> = {
     "a kernel over the limit": async (device) => {
       const kernel = addGradientsKernel(3);
       await runPlanted(device, { ...kernel, program: { ...kernel.program, workgroupSize: 1024 } });
+    },
+  },
+  FeatureError: {
+    "a tensor of halves": (device) => device.zeros([2], "f16"),
+    "a cast to half": (device) => floats(device, 2).to("f16"),
+    "a layer within autocast": (device) =>
+      autocast(() => linear(floats(device, 4, 3), floats(device, 2, 3))),
+    "a model in half": async (device) => {
+      const layer = await new Linear(3, 2).to(device);
+      layer.half();
     },
   },
   GpuError: {

@@ -14,7 +14,7 @@ import {
   conv2dWeightGradient,
   runConv2d,
 } from "../conv2d.ts";
-import { factors } from "../cast.ts";
+import { castTo, factors, kept } from "../cast.ts";
 import { ShapeError } from "../errors.ts";
 import { expectFloat, expectShape, sizeOf, type Tensor } from "../tensor.ts";
 import { epilogueBackward } from "./linear.ts";
@@ -98,10 +98,11 @@ export function conv2d(
   const inputs = { x, weight, bias, residual };
   const { device } = x, xType = x.dtype, weightType = weight.dtype;
   const read = factors("conv2d", { x, weight });
-  const y = device.empty(outShape, read.x.dtype, "conv2d");
+  const readType = read.x.dtype;
+  const y = device.empty(outShape, readType, "conv2d");
   const wanted = gradEnabled() && Object.values(inputs).some((input) => input?.requiresGrad);
   const keepPre = wanted && (activation === "gelu" || activation === "silu");
-  const pre = keepPre ? device.empty(outShape, y.dtype, `conv2d before ${activation}`) : undefined;
+  const pre = keepPre ? device.empty(outShape, readType, `conv2d before ${activation}`) : undefined;
   runConv2d(shape, {
     activation,
     keepPre,
@@ -113,8 +114,8 @@ export function conv2d(
     outputs: [y],
     // x serves the weight's gradient alone: a frozen layer does not keep it
     saved: {
-      x: weight.requiresGrad ? read.x : undefined,
-      weight: read.weight,
+      x: weight.requiresGrad ? kept(x, read.x) : undefined,
+      weight: kept(weight, read.weight),
       pre: activation === "relu" ? y : pre,
     },
     backward: (context) => {
@@ -123,9 +124,16 @@ export function conv2d(
       const sums = { batch: 1, rows, columns: outChannels, biasShape: [outChannels] };
       const { g, dBias } = epilogueBackward(sums, activation, context);
       return {
-        x: needs("x") ? conv2dInputGradient(shape, g, saved.weight, xType) : undefined,
+        x: needs("x")
+          ? conv2dInputGradient(shape, g, castTo(saved.weight, readType), xType)
+          : undefined,
         weight: needs("weight")
-          ? conv2dWeightGradient(shape, { x: saved.x!, dOut: g }, weightType, target("weight"))
+          ? conv2dWeightGradient(
+            shape,
+            { x: castTo(saved.x!, readType), dOut: g },
+            weightType,
+            target("weight"),
+          )
           : undefined,
         bias: dBias,
         residual: needs("residual") ? g : undefined,

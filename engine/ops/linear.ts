@@ -11,7 +11,7 @@ import { columnSum, columnSumStrip } from "../../kernels/column_sum.ts";
 import type { MatmulShape } from "../../kernels/matmul_shape.ts";
 import { type BackwardContext, gradEnabled, record } from "../autograd.ts";
 import { sumColumns } from "../column_sum.ts";
-import { factors } from "../cast.ts";
+import { castTo, factors, kept } from "../cast.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
 import { matmulGradient, runMatmul } from "../matmul.ts";
@@ -88,13 +88,16 @@ export function biasedProduct(
     keepPre,
     bias: bias === undefined ? "none" : shape.batch === 1 ? "shared" : "batched",
   }, { a: x, b: weight, y, ...(bias && { bias }), ...(pre && { pre }) });
-  const xType = inputs.x.dtype, weightType = inputs.weight.dtype;
+  const types = { x: inputs.x.dtype, weight: inputs.weight.dtype, read: x.dtype };
   record(name, {
     inputs,
     outputs: [y],
-    saved: { x, weight, pre: activation === "relu" ? y : pre },
-    backward: (context) =>
-      biasedProductBackward({ shape, biasShape, xType, weightType }, activation, context),
+    saved: {
+      x: kept(inputs.x, x),
+      weight: kept(inputs.weight, weight),
+      pre: activation === "relu" ? y : pre,
+    },
+    backward: (context) => biasedProductBackward({ shape, biasShape, types }, activation, context),
   });
   return y;
 }
@@ -102,13 +105,12 @@ export function biasedProduct(
 interface BackwardSizes {
   readonly shape: MatmulShape;
   readonly biasShape: readonly number[];
-  /** Of the inputs as they were given, where `saved` may hold half copies. */
-  readonly xType: DType;
-  readonly weightType: DType;
+  /** Of the inputs as they were given, and of both as they were read. */
+  readonly types: { readonly x: DType; readonly weight: DType; readonly read: DType };
 }
 
 function biasedProductBackward(
-  { shape, biasShape, xType, weightType }: BackwardSizes,
+  { shape, biasShape, types }: BackwardSizes,
   activation: Activation,
   context: BackwardContext<Saved>,
 ): Record<string, Tensor | undefined> {
@@ -120,10 +122,16 @@ function biasedProductBackward(
   const dWeight: MatmulShape = { batch, m: n, n: k, k: m, transposeA: true };
   return {
     x: needs("x")
-      ? matmulGradient(dx, { a: g, b: weight }, x.shape, xType, target("x"))
+      ? matmulGradient(dx, { a: g, b: castTo(weight, types.read) }, x.shape, types.x, target("x"))
       : undefined,
     weight: needs("weight")
-      ? matmulGradient(dWeight, { a: g, b: x }, weight.shape, weightType, target("weight"))
+      ? matmulGradient(
+        dWeight,
+        { a: g, b: castTo(x, types.read) },
+        weight.shape,
+        types.weight,
+        target("weight"),
+      )
       : undefined,
     bias: dBias,
   };

@@ -8,7 +8,7 @@
  */
 import type { MatmulShape } from "../../kernels/matmul_shape.ts";
 import { type BackwardContext, record } from "../autograd.ts";
-import { factors } from "../cast.ts";
+import { castTo, factors, kept } from "../cast.ts";
 import { sumColumns } from "../column_sum.ts";
 import { ShapeError } from "../errors.ts";
 import { matmulGradient, runMatmul } from "../matmul.ts";
@@ -60,17 +60,17 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const shape: MatmulShape = sharedB && !transposeA
     ? { batch: 1, m: batch * m, n, k, transposeB }
     : { batch, m, n, k, transposeA, transposeB, sharedA, sharedB };
-  const saved = factors("matmul", { a, b });
-  const y = a.device.empty([...lead, m, n], saved.a.dtype, "matmul");
-  runMatmul(shape, {}, { ...saved, y });
-  const aType = a.dtype, bType = b.dtype;
+  const read = factors("matmul", { a, b });
+  const y = a.device.empty([...lead, m, n], read.a.dtype, "matmul");
+  runMatmul(shape, {}, { ...read, y });
+  const types: Types = { a: a.dtype, b: b.dtype, read: y.dtype };
   record("matmul", {
     inputs: { a, b },
     outputs: [y],
-    saved,
+    saved: { a: kept(a, read.a), b: kept(b, read.b) },
     backward: (context) => ({
-      a: context.needs("a") ? gradientOfA(shape, aType, context) : undefined,
-      b: context.needs("b") ? gradientOfB(shape, bType, context) : undefined,
+      a: context.needs("a") ? gradientOfA(shape, types, context) : undefined,
+      b: context.needs("b") ? gradientOfB(shape, types, context) : undefined,
     }),
   });
   return y;
@@ -88,22 +88,31 @@ function matrixSizes(name: string, x: Tensor, transposed: boolean): [number, num
 
 type Context = BackwardContext<{ a: Tensor; b: Tensor }>;
 
-function gradientOfA(shape: MatmulShape, dtype: DType, { saved: { a, b }, dOut, target }: Context) {
+/** Of the inputs as they were given, and of both as they were read. */
+interface Types {
+  readonly a: DType;
+  readonly b: DType;
+  readonly read: DType;
+}
+
+function gradientOfA(shape: MatmulShape, types: Types, { saved, dOut, target }: Context) {
+  const { a } = saved, b = castTo(saved.b, types.read);
   const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
   const product: MatmulShape = transposeA
     ? { batch, m: k, n: m, k: n, transposeA: transposeB, transposeB: true, sharedA: sharedB }
     : { batch, m, n: k, k: n, transposeB: !transposeB, sharedB };
   const ab = transposeA ? { a: b, b: dOut } : { a: dOut, b };
-  return gradient(product, ab, a.shape, dtype, sharedA, target("a"));
+  return gradient(product, ab, a.shape, types.a, sharedA, target("a"));
 }
 
-function gradientOfB(shape: MatmulShape, dtype: DType, { saved: { a, b }, dOut, target }: Context) {
+function gradientOfB(shape: MatmulShape, types: Types, { saved, dOut, target }: Context) {
+  const { b } = saved, a = castTo(saved.a, types.read);
   const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
   const product: MatmulShape = transposeB
     ? { batch, m: n, n: k, k: m, transposeA: true, transposeB: transposeA, sharedB: sharedA }
     : { batch, m: k, n, k: m, transposeA: !transposeA, sharedA };
   const ab = transposeB ? { a: dOut, b: a } : { a, b: dOut };
-  return gradient(product, ab, b.shape, dtype, sharedB, target("b"));
+  return gradient(product, ab, b.shape, types.b, sharedB, target("b"));
 }
 
 /** The gradient of a factor; that of a shared one is the sum over the batch. */

@@ -36,11 +36,11 @@ const KINDS: Call[] = [
     (d) => d.tensor([wrong(null)]),
   ],
   [
-    "needs a Float32Array, Int32Array or Uint32Array, got Float64Array",
+    "needs a Float32Array, Float16Array, Int32Array or Uint32Array, got Float64Array",
     (d) => d.tensor(wrong(new Float64Array(1))),
   ],
   ["i32 has no gradient", (d) => d.tensor(Int32Array.of(1), [1], { requiresGrad: true })],
-  ["there is no dtype f16", (d) => d.zeros([2], wrong("f16"))],
+  ["there is no dtype f64", (d) => d.zeros([2], wrong("f64"))],
   ["relu: x must be a Tensor, got undefined", () => relu(wrong(undefined))],
   ["softmax: x must be a Tensor, got number", () => softmax(wrong(1))],
   ["reshape: x must be a Tensor, got null", () => reshape(wrong(null), [1])],
