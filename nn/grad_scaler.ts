@@ -47,7 +47,7 @@ export class GradScaler {
   #unscaled: Optimizer | null = null;
   #stepped = false;
 
-  /** @throws {ShapeError} for factors on the wrong side of 1, or a scale or interval that is none */
+  /** A scaler for one optimiser. @throws {ShapeError} for factors on the wrong side of 1, or a scale or interval that is none */
   constructor(device: Device, options: GradScalerOptions = {}) {
     const { initScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } =
       options;
