@@ -14,6 +14,7 @@ import { VisionTransformer, VisionTransformerMoe } from "../../models/mod.ts";
 import {
   AdamW,
   crossEntropy,
+  estimate,
   GradScaler,
   type GradScalerOptions,
   type Module,
@@ -353,3 +354,32 @@ for (const [name, make] of Object.entries(MODELS)) {
     model.dispose();
   });
 }
+
+halfTest("estimate() foresees the peak of training in half, which is lower", async (device) => {
+  const make = () => new VisionTransformer({ ...SIZES, imgSize: 24, depth: 1 });
+  const images = new Float32Array(16 * 24 ** 2), labels = new Uint32Array(16);
+  const one: TrainBatch = [[images, [16, 1, 24, 24]], [labels, [16]]];
+  const loss = (model: Classifier, half: boolean) => (x: Tensor, y: Tensor) =>
+    crossEntropy(autocast(() => model.forward(x), { enabled: half }), y);
+  const foreseen: number[] = [];
+  for (const half of [false, true]) {
+    const model = make(), optimizer = (model: Module) => new AdamW(model.namedParameters());
+    const { peakBytes } = await estimate(model, one, {
+      device,
+      training: { loss: loss(model, half), optimizer },
+    });
+    foreseen.push(peakBytes);
+  }
+  const model = await make().to(device), optimizer = new AdamW(model.namedParameters());
+  const scaler = new GradScaler(device);
+  async function* batches(): AsyncGenerator<TrainBatch> {
+    yield one;
+  }
+  const run = { device, model, optimizer, scaler, steps: 1, loss: loss(model, true) };
+  await train({ ...run, batches: batches() });
+  const peak = device.memory.peakBytes;
+  assert(Math.abs(foreseen[1] - peak) < 0.02 * peak, `${foreseen[1]} foreseen, ${peak} taken`);
+  // parameters, their gradients and moments stay f32: the rest is little more than half
+  assert(foreseen[1] < 0.7 * foreseen[0], `${foreseen}`);
+  optimizer.dispose();
+}, { device: {} });
