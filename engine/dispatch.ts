@@ -6,7 +6,7 @@ import { inHalf } from "../kernels/half.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import { LimitError, ShapeError } from "./errors.ts";
 import { here } from "./place.ts";
-import type { Tensor } from "./tensor.ts";
+import { bytesFor, type Tensor } from "./tensor.ts";
 
 /**
  * Appends a dispatch to the device's list: nothing runs yet. Bindings that get f16 tensors are in half storage.
@@ -45,14 +45,14 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
         }`,
       );
     }
-    const { range } = tensor;
-    if (range.bytes > device.target.maxBindingBytes) {
+    const bytes = bytesFor(size, tensor.dtype);
+    if (bytes > device.target.maxBindingBytes) {
       throw new LimitError(
-        `${program.name}: ${name} = ${tensor.describe()} takes ${range.bytes} bytes, this device binds at most ` +
+        `${program.name}: ${name} = ${tensor.describe()} takes ${bytes} bytes, this device binds at most ` +
           `${device.target.maxBindingBytes}; use a smaller batch or split the tensor`,
       );
     }
-    return range;
+    return tensor.range;
   });
   for (let i = 0; i < ranges.length; i++) {
     if (program.bindings[i].access === "read") continue;
