@@ -37,7 +37,7 @@ const SMALL_MOE: MoeVitOptions = {
   univExperts: 16,
   noiseMult: 1 / 24,
 };
-const BATCH = 8;
+const BATCH = 4;
 
 const MODELS: Readonly<Record<string, () => Classifier>> = {
   "ViT": () => new VisionTransformer(SMALL),
@@ -121,7 +121,7 @@ async function measure(kinds: Record<Storage, Kind>, rounds: number) {
 const { values: { quick } } = parseArgs({
   options: { quick: { type: "boolean", default: false } },
 });
-const rounds = quick ? 2 : 10;
+const rounds = quick ? 2 : 7;
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
 const median = (samples: readonly number[]) => percentile(samples, 0.5);
 

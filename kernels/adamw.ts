@@ -10,7 +10,8 @@
  *           x = 1 - rate decay, y = rate / (1 - b1^k), z = sqrt(1 - b2^k), w = 1 when it has a gradient, else 0.
  *         These change from step to step, so they are data; a captured step is replayed with new ones.
  * Work    One invocation owns one vec4, in which all four floats have the same span; one without a gradient is left
- *         alone, and all are where a scaler found gradients that are not finite. There is one variant: on a CPU adapter too, 4 or 16 vec4s an invocation took 1.3 to 1.7 times as long.
+ *         alone, and all are where a scaler found gradients that are not finite. There is one variant: on a CPU adapter
+ *         too, 4 or 16 vec4s an invocation took 1.3 to 1.7 times as long.
  * Memory  28 bytes a parameter: p, m, v read and written, g read. 14 operations on them: bound by memory, which is
  *         why it is one kernel. Neighbouring invocations touch neighbouring vec4s; span and block come from the cache.
  * @module
