@@ -61,7 +61,7 @@ async function training(make: () => Classifier, storage: Storage): Promise<Kind>
   const model = await make().to(device);
   const optimizer = new AdamW(model.namedParameters(), { lr: 1e-3 });
   const scaler = half ? new GradScaler(device) : null;
-  const lasting = await lastingBytes(device);
+  const lasting = 16 * model.learnedSize;
   const captured = device.capture((x, y) => {
     optimizer.zeroGrad();
     const loss = crossEntropy(autocast(() => model.forward(x), { enabled: half }), y);
@@ -76,18 +76,13 @@ async function training(make: () => Classifier, storage: Storage): Promise<Kind>
   return { device, lasting, step: () => captured([images, shape], [labels, [BATCH]]) };
 }
 
-/** What is live before the first step; later peaks are counted from here. */
-async function lastingBytes(device: Device): Promise<number> {
-  await device.sync();
-  device.resetPeak();
-  return device.memory.liveBytes;
-}
-
 async function inference(make: () => Classifier, storage: Storage): Promise<Kind> {
   const device = await requestDevice();
   const model = (await make().to(device)).eval();
   if (storage === "f16") model.half();
-  const lasting = await lastingBytes(device);
+  await device.sync();
+  device.resetPeak(); // of the f32 parameters that half() replaced
+  const lasting = device.memory.liveBytes;
   const captured = device.capture((x) => noGrad(() => model.forward(x.to(storage))));
   return { device, lasting, step: () => captured([images, shape]) };
 }

@@ -88,6 +88,70 @@ fn main(${GROUP_ARGUMENTS}) {
   })
 );
 
+const correctionProgram = memoize((_: null) =>
+  defineProgram({
+    name: "adamw.corrections",
+    params: { count: "u32", log_beta1: "f32", log_beta2: "f32" },
+    bindings: { spans: "update vec4<f32>", skips: "read u32" },
+    workgroupSize: SIZE,
+    code: wgsl`
+// 1 - beta^steps from the logarithm of beta: by a series where a difference would cancel
+fn correction(log_beta: f32, steps: f32) -> f32 {
+  let x = steps * log_beta;
+  if (x < -0.5) { return 1.0 - exp(x); }
+  var sum = 1.0;
+  for (var k = 8.0; k > 1.0; k -= 1.0) { sum = 1.0 + x / k * sum; }
+  return -x * sum;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(${GROUP_ARGUMENTS}) {
+  let i = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
+  if (i >= params.count) { return; }
+  let span = spans[i];
+  if (span.w == 0.0) { return; }
+  let steps = max(span.z - f32(skips[i]), 1.0);
+  let mean = correction(params.log_beta1, steps);
+  spans[i] = vec4f(span.x, span.y / mean, sqrt(correction(params.log_beta2, steps)), 1.0);
+}`,
+  })
+);
+
+/** Logarithms below this are of betas whose powers are 0 in f32. */
+const LEAST_LOG = -1e4;
+
+/**
+ * Turns y = rate and z = the steps counted by the host into what `adamw` reads, less the steps that were skipped. Where
+ * none can be skipped the host does it, in double precision.
+ */
+export function adamwCorrections(spans: number, { beta1, beta2 }: AdamWConfig): Kernel {
+  const [log1, log2] = [beta1, beta2].map((beta) => Math.max(Math.log(beta), LEAST_LOG));
+  return {
+    program: correctionProgram(null),
+    params: { count: spans, log_beta1: log1, log_beta2: log2 },
+    sizes: { spans: 4 * spans, skips: spans },
+    workgroups: foldWorkgroups(ceilDiv(spans, SIZE)),
+    flops: 40 * spans,
+    bytes: 36 * spans,
+    reference: (inputs) => adamwCorrectionsReference(inputs, { beta1, beta2 }),
+  };
+}
+
+/** The plain loop, in double precision. */
+export function adamwCorrectionsReference(
+  { spans, skips }: Values,
+  { beta1, beta2 }: Omit<AdamWConfig, "eps">,
+): { spans: Float64Array } {
+  const out = Float64Array.from(spans);
+  for (let i = 0; i < skips.length; i++) {
+    if (spans[4 * i + 3] === 0) continue;
+    const steps = Math.max(spans[4 * i + 2] - skips[i], 1);
+    out[4 * i + 1] = spans[4 * i + 1] / (1 - beta1 ** steps);
+    out[4 * i + 2] = Math.sqrt(1 - beta2 ** steps);
+  }
+  return { spans: out };
+}
+
 /** One AdamW step over a window. */
 export function adamw(shape: ArenaShape, config: AdamWConfig): Kernel {
   const { floats, spans, clip, skip = false } = shape;

@@ -7,11 +7,13 @@
  *           update    found:  s = backoff s, good = 0, skipped = skipped + 1
  *                     else:   good = good + 1; at `interval`: s = growth s (unless that is infinite), good = 0
  *                     found = 0
+ *           skips   found: each tensor that has a gradient counts a step that it did not take
  *         As torch.amp.GradScaler does (arXiv:1710.03740, section 3.2). With powers of two nothing is rounded.
  * Shapes  state [4] u32: the bits of s, good, found, skipped. g [4 count] f32, a window of the gradients' arena; `blocks`
  *         [count / 16] names the span of each block of 64 floats, `active_spans` [spans] is 1 for those that have a
- *         gradient: what an old one left elsewhere must not count.
- * Work    unscale: one invocation a vec4; several may store the same 1, so no atomic is needed. update: one invocation.
+ *         gradient: what an old one left elsewhere must not count. skips [spans] u32.
+ * Work    unscale: one invocation a vec4; several may store the same 1, so no atomic is needed. skips: one a tensor.
+ *         update: one.
  * Memory  8 bytes a parameter: g read and written. The test for NaN is on the bits, as in non_finite.ts.
  * @module
  */
@@ -96,6 +98,40 @@ fn main() {
 }`,
   })
 );
+
+const skipsProgram = memoize((_: null) =>
+  defineProgram({
+    name: "grad_scaler.skips",
+    params: { count: "u32" },
+    bindings: { state: "read u32", active_spans: "read f32", skips: "update u32" },
+    workgroupSize: SIZE,
+    code: wgsl`
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(${GROUP_ARGUMENTS}) {
+  let i = (${FOLDED_GROUP}) * WORKGROUP_SIZE + t;
+  if (i >= params.count || state[${SCALER.found}] == 0u || active_spans[i] == 0.0) { return; }
+  skips[i] += 1u;
+}`,
+  })
+);
+
+/** Counts a skipped step for each of `spans` tensors that would have taken part in it. */
+export function countSkips(spans: number): Kernel {
+  return {
+    program: skipsProgram(null),
+    params: { count: spans },
+    sizes: { state: SCALER_WORDS, active_spans: spans, skips: spans },
+    workgroups: foldWorkgroups(ceilDiv(spans, SIZE)),
+    flops: 0,
+    bytes: 12 * spans + 4 * SCALER_WORDS,
+    reference: ({ state, active_spans: active, skips }) => ({
+      skips: Float64Array.from(
+        skips,
+        (count, i) => count + Number(state[SCALER.found] !== 0 && active[i] !== 0),
+      ),
+    }),
+  };
+}
 
 /** Divides the gradients of one window by the scale and looks for those that are not finite. */
 export function unscaleGradients({ floats, spans }: ArenaShape): Kernel {

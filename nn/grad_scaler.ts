@@ -87,8 +87,7 @@ export class GradScaler {
   }
 
   /**
-   * `optimizer.step()`, which changes nothing when a gradient is NaN or infinite. The optimiser's count of steps goes on
-   * all the same: the host does not learn of the skip.
+   * `optimizer.step()`, which changes nothing when a gradient is NaN or infinite, and does not count as a step then.
    * @throws {ScopeError} when a step was taken already since the last `update`
    */
   step(optimizer: Optimizer): void {

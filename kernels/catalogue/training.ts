@@ -2,7 +2,7 @@
  * The catalogue's calls of kernels over arenas, optimisers and the norm of gradients, and of losses.
  * @module
  */
-import { adamw } from "../adamw.ts";
+import { adamw, adamwCorrections } from "../adamw.ts";
 import type { ArenaShape } from "../arena_layout.ts";
 import {
   crossEntropy,
@@ -11,7 +11,7 @@ import {
   type CrossEntropyVariant,
 } from "../cross_entropy.ts";
 import { normOfPartials, normOfStrips } from "../global_norm.ts";
-import { unscaleGradients, updateScale } from "../grad_scaler.ts";
+import { countSkips, unscaleGradients, updateScale } from "../grad_scaler.ts";
 import { sgd } from "../sgd.ts";
 import { BOTH, type CatalogueEntry, each, entry, HUGE, pairs } from "./entry.ts";
 
@@ -44,6 +44,15 @@ const optimizers = [
     huge: [[arena(HUGE, true), ADAM]],
     input: arenaInput,
   }),
+  entry("adamw", adamwCorrections, {
+    // few and many steps, some of them skipped
+    small: [[770, { ...ADAM, beta2: 0.999 }], [3, { beta1: 0, beta2: 0.5, eps: 0 }]],
+    huge: [[HUGE / 4, ADAM]],
+    input: (value, name, i) => {
+      if (name === "skips") return i % 3;
+      return [0.9, 0.1, 1 + Math.floor(i / 4) * 3, Number(i % 20 !== 3)][i % 4] + 0 * value;
+    },
+  }),
   entry("sgd", sgd, {
     small: pairs([...ARENAS, ...SKIPPED], [[0, false], [0.9, false], [0.9, true]] as const)
       .map(([shape, [momentum, nesterov]]) => [shape, { momentum, nesterov }]),
@@ -54,6 +63,14 @@ const optimizers = [
     small: [[arena(3136, false)]],
     huge: [[arena(HUGE, false)]],
     input: arenaInput,
+  }),
+  entry("grad_scaler", countSkips, {
+    small: [[195], [259]],
+    huge: [[HUGE]],
+    input: (value, name, i, [spans]) => {
+      if (name === "state") return [SCALE, 7, Number(spans === 259), 3][i];
+      return name === "active_spans" ? i % 2 : value;
+    },
   }),
   entry("grad_scaler", updateScale, {
     small: [[{ growth: 2, backoff: 0.5, interval: 9 }], [{ growth: 2, backoff: 0.5, interval: 8 }]],

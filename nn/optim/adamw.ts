@@ -2,10 +2,11 @@
  * AdamW; the maths and the kernel are in kernels/adamw.ts.
  * @module
  */
-import { adamw, type AdamWConfig } from "../../kernels/adamw.ts";
+import { adamw, type AdamWConfig, adamwCorrections } from "../../kernels/adamw.ts";
 import type { ArenaShape } from "../../kernels/arena_layout.ts";
 import { run } from "../../engine/dispatch.ts";
 import { ShapeError } from "../../engine/errors.ts";
+import type { Tensor } from "../../engine/tensor.ts";
 import {
   type NamedParameters,
   Optimizer,
@@ -60,6 +61,18 @@ export class AdamW extends Optimizer {
     const { beta1, beta2 } = this.#config;
     const correction = Math.sqrt(1 - beta2 ** step);
     return [1 - rate * decay, rate / (1 - beta1 ** step), correction, 1];
+  }
+
+  /** Rate and number of the step; the rest is `adamwCorrections`. */
+  protected override unfinishedSpanValues(
+    { rate, decay, step }: SpanSettings,
+  ): readonly [number, number, number, 1] {
+    return [1 - rate * decay, rate, step, 1];
+  }
+
+  /** Appends the kernel that makes bias corrections of steps. */
+  protected override correct(spans: Tensor, skips: Tensor): void {
+    run(adamwCorrections(skips.size, this.#config), { spans, skips });
   }
 
   /** Appends the kernel for one window. */

@@ -7,7 +7,7 @@
  * @module
  */
 import { type ArenaShape, blockTable } from "../../kernels/arena_layout.ts";
-import { unscaleGradients } from "../../kernels/grad_scaler.ts";
+import { countSkips, unscaleGradients } from "../../kernels/grad_scaler.ts";
 import { normOfPartials, normOfStrips, normStrips } from "../../kernels/global_norm.ts";
 import { Arena, layoutFor, moveInto, releaseOwn } from "../../engine/arena.ts";
 import type { Device } from "../../engine/device.ts";
@@ -63,6 +63,7 @@ interface Member {
   readonly weightDecay: number;
   readonly storage: Storage;
   readonly slot: Tensor;
+  /** Steps that the host knows of; `#skips` tells which of them were none. */
   steps: number;
 }
 
@@ -109,6 +110,8 @@ export abstract class Optimizer {
   readonly #spans: Tensor;
   readonly #active: Tensor;
   readonly #coefficient: Tensor;
+  /** Steps that a `GradScaler` had each member skip, once there is one. */
+  #skips: Tensor | null = null;
   #clipped = false;
 
   /**
@@ -198,6 +201,21 @@ export abstract class Optimizer {
   /** The four numbers of a span that the kernel reads, for a parameter that has a gradient; the last one must be 1. */
   protected abstract spanValues(settings: SpanSettings): readonly [number, number, number, 1];
 
+  /**
+   * The same for a step that may be skipped: then the host does not know how many steps there were before, and
+   * `correct` finishes the numbers on the GPU. Default: `spanValues`.
+   */
+  protected unfinishedSpanValues(settings: SpanSettings): readonly [number, number, number, 1] {
+    return this.spanValues(settings);
+  }
+
+  /**
+   * Appends what finishes a table of `unfinishedSpanValues`. Default: nothing.
+   * @param spans f32 [4 spans]
+   * @param skips u32 [spans]: how many of a parameter's steps were skipped
+   */
+  protected correct(_spans: Tensor, _skips: Tensor): void {}
+
   /** Appends the kernel for one window. */
   protected abstract launch(shape: ArenaShape, tensors: StepTensors): void;
 
@@ -252,7 +270,17 @@ export abstract class Optimizer {
     if (!this.#clipped && this.maxGradNorm < Infinity) this.clipGradNorm(this.maxGradNorm);
     const clip = this.#clipped;
     this.#clipped = false;
-    this.device.writeEachStep(this.#spans, () => this.#nextSpans(gradients));
+    this.device.writeEachStep(this.#spans, () => this.#nextSpans(gradients, scaler !== undefined));
+    if (scaler !== undefined) {
+      const count = this.#members.length;
+      // Its memory begins as zeros: a write would belong to a captured step and be repeated with it.
+      const skips = this.#skips ??= new Tensor(this.device, [count], "u32", {
+        buffer: this.device.persistent(count, "skipped steps"),
+        offset: 0,
+      });
+      run(countSkips(count), { state: scaler, active_spans: this.#active, skips });
+      this.correct(this.#spans, skips);
+    }
     const { parameters, gradients: grads, moments } = this.#arenas;
     parameters.windows.forEach((p, w) => {
       this.launch({ ...this.#shape(p, clip), skip: scaler !== undefined }, {
@@ -278,14 +306,15 @@ export abstract class Optimizer {
   }
 
   /** Counts a step of those that have a gradient and fills the span table; asked again at each replay. */
-  #nextSpans(gradients: readonly boolean[]): Float32Array {
+  #nextSpans(gradients: readonly boolean[], skippable: boolean): Float32Array {
     const table = new Float32Array(4 * this.#members.length);
     this.#members.forEach((member, i) => {
       if (!gradients[i]) return;
       member.steps++;
       const rate = this.lr * member.lrScale;
       const settings = { rate, decay: member.weightDecay, step: member.steps };
-      table.set(this.spanValues(settings), 4 * i);
+      const values = skippable ? this.unfinishedSpanValues(settings) : this.spanValues(settings);
+      table.set(values, 4 * i);
     });
     return table;
   }
@@ -317,13 +346,17 @@ export abstract class Optimizer {
   /** What the optimiser remembers, moments read back in one go. */
   async state(): Promise<OptimizerState> {
     const places = this.#places();
-    const steps = Object.fromEntries(this.#members.map(({ name, steps }) => [name, steps]));
+    const skips = this.#skips?.data();
     const values = await readTogether([...places.values()].flatMap(({ parts }) => parts));
     const tensors = new Map(
       [...places].map(([name, { shape, parts }]) => [
         name,
         { shape, data: joined(values.splice(0, parts.length)) },
       ]),
+    );
+    const skipped = await skips ?? [];
+    const steps = Object.fromEntries(
+      this.#members.map(({ name, steps }, i) => [name, steps - (skipped[i] ?? 0)]),
     );
     return { kind: this.constructor.name, steps, tensors };
   }
@@ -349,6 +382,7 @@ export abstract class Optimizer {
       }
     }
     for (const member of this.#members) member.steps = state.steps[member.name];
+    if (this.#skips) this.device.write(this.#skips, new Uint32Array(this.#skips.size));
     for (const [name, { parts }] of places) writeParts(parts, state.tensors.get(name)!.data);
   }
 
@@ -372,6 +406,7 @@ export abstract class Optimizer {
     for (const tensor of [...this.#blocks, this.#spans, this.#active, this.#coefficient]) {
       tensor.dispose();
     }
+    this.#skips?.dispose();
     for (const { parameter, slot } of this.#members) {
       if (parameter.gradSlot === slot) parameter.grad = parameter.gradSlot = null;
     }

@@ -71,16 +71,17 @@ for (const kind of ["AdamW", "SGD"] as const) {
     seen.push([scale, growthTracker, skipped]);
     // 64, 64 | /2 | 32 | /2 | /2 | 8, 8, 16 after the third | 16
     assertEquals(seen, [[16, 1, 3]]);
-    if (kind === "SGD") {
-      for (let k = 0; k < 7; k++) {
-        await device.step(() => {
-          plain.zeroGrad();
-          sum(mul(q, device.tensor(good))).backward();
-          plain.step();
-        });
-      }
-      assertEquals(await p.data(), await q.data(), "as if the skipped steps had not been");
+    for (let k = 0; k < 7; k++) {
+      await device.step(() => {
+        plain.zeroGrad();
+        sum(mul(q, device.tensor(good))).backward();
+        plain.step();
+      });
     }
+    // AdamW's bias corrections are made on the GPU where a step may be skipped, and in double precision where not.
+    const atol = kind === "SGD" ? 0 : 1e-6;
+    assertClose(await p.data(), await q.data(), { atol, name: "as if none had been skipped" });
+    assertEquals((await optimizer.state()).steps, { p: 7 });
     const before = await p.data(), state = await optimizer.state();
     await device.step(() => stepTowards(p, device.full([3], NaN), scaler, optimizer));
     assertEquals(await p.data(), before);
