@@ -126,7 +126,7 @@ const moves = [
 
 const engine = [
   entry("cast", cast, {
-    small: [[195], [772]],
+    small: [[323], [1284]], // six workgroups
     huge: [[HUGE - 1]],
   }),
   entry("fill", fill, {

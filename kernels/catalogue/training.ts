@@ -46,7 +46,7 @@ const optimizers = [
   }),
   entry("adamw", adamwCorrections, {
     // few and many steps, some of them skipped
-    small: [[770, { ...ADAM, beta2: 0.999 }], [3, { beta1: 0, beta2: 0.5, eps: 0 }]],
+    small: [[1290, { ...ADAM, beta2: 0.999 }], [3, { beta1: 0, beta2: 0.5, eps: 0 }]],
     huge: [[HUGE / 4, ADAM]],
     input: (value, name, i) => {
       if (name === "skips") return i % 3;
@@ -65,10 +65,10 @@ const optimizers = [
     input: arenaInput,
   }),
   entry("grad_scaler", countSkips, {
-    small: [[195], [259]],
+    small: [[195], [1290]],
     huge: [[HUGE]],
     input: (value, name, i, [spans]) => {
-      if (name === "state") return [SCALE, 7, Number(spans === 259), 3][i];
+      if (name === "state") return [SCALE, 7, Number(spans === 1290), 3][i];
       return name === "active_spans" ? i % 2 : value;
     },
   }),
