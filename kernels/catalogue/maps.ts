@@ -100,13 +100,16 @@ const ROIS: RoiAlignShape[] = [
  * level begins.
  */
 function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): number[] {
-  const [{ height, width, stride }] = levels, side = bins * samples; // in pixels of the map: one to a sample
-  const first = [-1, -1, side - 1, side - 1];
-  const last = [width - side + 1, height - side + 1, width + 1, height + 1];
+  const [{ height, width, stride }] = levels, reach = bins * samples; // in pixels of the map: one to a sample
+  const first = [-1, -1, reach - 1, reach - 1];
+  const last = [width - reach + 1, height - reach + 1, width + 1, height + 1];
   const areas = roiThresholds(levels.length, finestScale);
   return [
     ...[...first, ...last].map((v) => v * stride),
-    ...areas.flatMap((area) => [0, 0, Math.fround(area), 1]),
+    ...areas.flatMap((area) => {
+      const side = 2 ** Math.round(Math.log2(area) / 2); // a power of two, so that the product is exact
+      return [0, 0, Math.fround(area) / side, side];
+    }),
   ];
 }
 

@@ -72,6 +72,24 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
   },
   {
     label: /^roi_align\.backward\[/,
+    line: /return pixel > axis\.low - 1\.0 && pixel < axis\.high \+ 1\.0;/,
+    mutant: /pixel >= axis\.low|pixel <= axis\.high/,
+    reason: "a pixel that far away has a weight of 0: it is only left out sooner",
+  },
+  {
+    label: /^focal_loss/,
+    line: /let series = /,
+    mutant: /0\.5 \/ 11\.0/,
+    reason: "u^5 / 22 is at most 8e-7, within the rounding of the functions around it",
+  },
+  {
+    label: /^conv2d\.input_backward\[/,
+    line: /q \* params\.stride - /,
+    mutant: /return q - /,
+    reason: "in the gradient a class of pixels looks at neighbours: its stride is 1",
+  },
+  {
+    label: /^roi_align\.backward\[/,
     line: / \+ 0u \* params\.channels/,
     mutant: /0u \* params\.\w+|0u\]/,
     reason: "0 times anything",
