@@ -82,6 +82,8 @@ const TILES: RegisterTile[] = [
   { tm: 8, tn: 8 },
   { tm: 1, tn: 4 },
   { tm: 16, tn: 16 },
+  { tm: 8, tn: 4 },
+  { tm: 16, tn: 4 },
 ];
 const WORKGROUP_TILES: WorkgroupTile[] = [32, 64];
 /** Every epilogue on one shape, none on the others. */
@@ -98,8 +100,7 @@ const forwardTiles = tiledCalls([...VECTORS, ...WIDE], TILES)
   .filter(([shape, , tile]) => conv2dTileFits(shape, "forward", tile));
 const inputTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dTileFits(shape, "input_backward", tile));
-const WEIGHT_TILES: RegisterTile[] = [...TILES, { tm: 8, tn: 4 }, { tm: 16, tn: 4 }];
-const weightTiles = pairs([...VECTORS, ...WIDE], WEIGHT_TILES)
+const weightTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dWeightTileFits(shape, tile));
 const WEIGHT_VARIANTS: Conv2dWeightVariant[] = [
   { kind: "readable" },
@@ -155,7 +156,7 @@ const weightGradients = [
     small: [
       ...weightTiles.map(([shape, tile]) => [shape, undefined, tile] as const),
       ...SUMS.map((accumulate) => [VECTORS[0], accumulate, TILES[0]] as const),
-      ...pairs([2, 5], WEIGHT_TILES.filter((tile) => conv2dWeightTileFits(WIDE[0], tile)))
+      ...pairs([2, 5], TILES.filter((tile) => conv2dWeightTileFits(WIDE[0], tile)))
         .map(([splits, tile]) => [WIDE[0], undefined, tile, splits] as const),
     ],
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 13 - 4, 1, 1], 1, 0), 0, TILES[0]]],

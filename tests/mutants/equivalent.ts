@@ -83,6 +83,25 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
     reason: "u^5 / 22 is at most 8e-7, within the rounding of the functions around it",
   },
   {
+    label: /^roi_align\.backward\[/,
+    line: /let other = first \+ f32\(params\.bins \* params\.samples - 1u\) \* apart;/,
+    mutant: /params\.bins \* params\.samples\) \* apart/,
+    reason: "pixels beyond the last sample have a weight of 0: they are only left out later",
+  },
+  {
+    label: /^(conv2d|matmul|grouped_matmul)\[/,
+    line:
+      /return select\(\w+\(0\.0\), \w+\(1\.0\), x > |return s \* \(1\.0 \+ x \* \(1\.0 - s\)\)|return 0\.5 \* \(1\.0 \+ erf\(/,
+    mutant: /return/,
+    reason: "the derivative of an activation, which a forward program declares and does not call",
+  },
+  {
+    label: /^conv2d\[/,
+    line: /class_index [%\/] params\.step|shifted [%\/] params\.step/,
+    mutant: /class_index [%\/*+-] params\.|axis_of\(class_index,|^\s*shifted,/,
+    reason: "forward there is one class, number 0, and a step of 1",
+  },
+  {
     label: /^conv2d\.input_backward\[/,
     line: /q \* params\.stride - /,
     mutant: /return q - /,
