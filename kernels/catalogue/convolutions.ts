@@ -63,7 +63,7 @@ const VECTORS = [
  * begin where tiles do, so that every pixel of a tile is at an edge now and then.
  */
 const WIDE = [
-  shapeOf([2, 9, 7, 72], [76, 3, 3], 1, 1),
+  shapeOf([5, 7, 5, 72], [76, 3, 3], 1, 1),
   shapeOf([1, 19, 13, 44], [28, 3, 3], 2, 1),
   shapeOf([1, 9, 8, 124], [124, 1, 1], 1, 0), // two tiles of 64 channels, the second nearly full
 ];

@@ -64,6 +64,18 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
       "a tie of computed numbers, where the arccosine's clamp has no derivative: both answers are right",
   },
   {
+    label: /^angle_loss/,
+    line: /let behind = dot\(u, v\) < 0\.0;/,
+    mutant: /dot\(u, v\) <= 0\.0/,
+    reason: "at a right angle both forms give the same",
+  },
+  {
+    label: /^conv2d\.(input|weight)_backward\[/,
+    line: /store\(at \+ (first_column \+ tx \+ )?\d+u, bias_at \+ /,
+    mutant: /store\(at \+ (first_column \+ tx \+ )?(\d+)u, bias_at(?! \+ \1\2u,)/,
+    reason: "gradients have no bias: its index is not used",
+  },
+  {
     label: /^giou_loss/,
     line: /a\.around >= vec2f\(0\.0\)/,
     mutant: /a\.around > vec2f\(0\.0\)/,
