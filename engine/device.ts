@@ -704,7 +704,8 @@ export class Device {
     const results = new Set(
       [...buffersIn(result)].filter((b) => made.has(b) && b.allocation.gpu === null),
     );
-    const plan = planMemory(livesOf(list, inputBuffers, results));
+    const { maxBufferSize } = this.gpu.limits;
+    const plan = planMemory(livesOf(list, inputBuffers, results), maxBufferSize);
     return { list, inputs: tensors, result, results, plan };
   }
 

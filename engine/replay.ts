@@ -81,15 +81,15 @@ export function buildReplay(
   host: ReplayHost,
 ): Replay {
   const { gpu, pool, pipelines, poison, rates } = host;
-  const memoryOf = new Map<VirtualBuffer, GPUBuffer>();
+  const memoryOf = new Map<VirtualBuffer, Place>();
   const firstUse = new Map<VirtualBuffer, number>();
   const allocations: Allocation[] = [];
   for (const { bytes, tenants } of plan) {
     const allocation: Allocation = { gpu: null, bytes: Math.ceil(bytes / 4) * 4, exclusive: true };
     pool.acquire(allocation, "captured");
     allocations.push(allocation);
-    for (const { buffer, first } of tenants) {
-      memoryOf.set(buffer, allocation.gpu!);
+    for (const { buffer, first, offset } of tenants) {
+      memoryOf.set(buffer, { gpu: allocation.gpu!, offset });
       if (results.has(buffer)) {
         buffer.allocation.gpu = allocation.gpu;
         buffer.allocation.borrowed = true;
@@ -99,26 +99,25 @@ export function buildReplay(
   }
   const external = new Set<VirtualBuffer>();
   const written = new Set<VirtualBuffer>(results);
-  const memory = (range: BufferRange): GPUBuffer => {
-    const own = memoryOf.get(range.buffer);
-    if (own) return own;
-    external.add(range.buffer);
-    if (range.buffer.allocation.gpu === null) {
-      pool.acquire(range.buffer.allocation, range.buffer.label);
-    }
-    return range.buffer.allocation.gpu!;
+  /** Where a range of a virtual buffer lies. */
+  const bound = ({ buffer, offset, bytes: size }: BufferRange): BoundRange => {
+    const own = memoryOf.get(buffer);
+    if (own) return { buffer: own.gpu, offset: own.offset + offset, size };
+    external.add(buffer);
+    if (buffer.allocation.gpu === null) pool.acquire(buffer.allocation, buffer.label);
+    return { buffer: buffer.allocation.gpu!, offset, size };
   };
 
   const uniforms = new UniformWriter(gpu);
   const segments: ReplaySegment[] = [];
   const deferred: (() => void)[] = []; // bind groups need the uniform buffer, whose size is known at the end
   let segment: ReplaySegment = { uploads: [], commands: [], encoded: [] };
-  let touched = new Set<GPUBuffer>();
+  let touched = new TouchedRanges();
   let ms = 0, total = 0; // what the segment and the whole are predicted to take
   segments.push(segment);
   const cut = (): void => {
     segments.push(segment = { uploads: [], commands: [], encoded: [] });
-    touched = new Set();
+    touched = new TouchedRanges();
     ms = 0;
   };
 
@@ -145,7 +144,7 @@ export function buildReplay(
         z,
       };
     });
-    ranges.forEach((range) => touched.add(range.buffer));
+    ranges.forEach((range) => touched.add(range));
   };
 
   records.forEach((record, i) => {
@@ -158,38 +157,35 @@ export function buildReplay(
     if (poison && record.kind !== "upload") {
       for (const { buffer } of rangesOf(record)) {
         if (firstUse.get(buffer) !== i) continue;
-        const bound = { buffer: memoryOf.get(buffer)!, offset: 0, size: buffer.bytes };
+        const whole = bound({ buffer, offset: 0, bytes: buffer.bytes });
         const poisoning = fill(buffer.bytes / 4, NAN_PATTERN);
-        for (const part of inParts(poisoning, rates)) dispatch(poisoning, [bound], part);
+        for (const part of inParts(poisoning, rates)) dispatch(poisoning, [whole], part);
       }
     }
     if (record.kind === "upload") {
-      const target = memory(record.target);
+      const target = bound(record.target);
       if (touched.has(target)) cut();
       segment.uploads.push({
-        memory: target,
-        offset: record.target.offset,
+        memory: target.buffer,
+        offset: target.offset,
         refresh: refresher(record),
       });
       if (!memoryOf.has(record.target.buffer)) written.add(record.target.buffer);
     } else if (record.kind === "copy") {
-      const source = memory(record.source), target = memory(record.target);
+      const source = bound(record.source), target = bound(record.target);
       segment.commands.push({
         kind: "copy",
-        source,
-        sourceOffset: record.source.offset,
-        target,
-        targetOffset: record.target.offset,
-        bytes: record.target.bytes,
+        source: source.buffer,
+        sourceOffset: source.offset,
+        target: target.buffer,
+        targetOffset: target.offset,
+        bytes: target.size,
       });
-      touched.add(source).add(target);
+      touched.add(source);
+      touched.add(target);
       if (!memoryOf.has(record.target.buffer)) written.add(record.target.buffer);
     } else {
-      const ranges = record.ranges.map((range) => ({
-        buffer: memory(range),
-        offset: range.offset,
-        size: range.bytes,
-      }));
+      const ranges = record.ranges.map(bound);
       for (const part of inParts(record.kernel, rates)) {
         dispatch(record.kernel, ranges, part);
         segment.encoded.push({ record, ranges });
@@ -210,6 +206,28 @@ export function buildReplay(
     external: [...external],
     written: [...written],
   };
+}
+
+/** Where a virtual buffer begins. */
+interface Place {
+  readonly gpu: GPUBuffer;
+  readonly offset: number;
+}
+
+/** What encoded commands use: a host write to it must wait for them. */
+class TouchedRanges {
+  readonly #ranges = new Map<GPUBuffer, BoundRange[]>();
+
+  add(range: BoundRange): void {
+    const known = this.#ranges.get(range.buffer);
+    if (known) known.push(range);
+    else this.#ranges.set(range.buffer, [range]);
+  }
+
+  has({ buffer, offset, size }: BoundRange): boolean {
+    return (this.#ranges.get(buffer) ?? [])
+      .some((range) => range.offset < offset + size && offset < range.offset + range.size);
+  }
 }
 
 /** Encodes the commands of a segment. */

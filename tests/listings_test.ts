@@ -14,6 +14,7 @@ import type { MoeVitOptions } from "../models/moe_vit_config.ts";
 import { VisionTransformer } from "../models/vit.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { AdamW } from "../nn/optim/adamw.ts";
+import { VISION_IMAGES, VisionStep } from "./engine/vision_step.ts";
 import { gpuTest } from "./harness.ts";
 import { assertSnapshot } from "./snapshot.ts";
 
@@ -53,11 +54,21 @@ async function inference(device: Device, model: VisionTransformer): Promise<() =
   return () => noGrad(() => model.forward(images));
 }
 
+async function detector(device: Device): Promise<() => unknown> {
+  const model = await new VisionStep().to(device);
+  const images = device.tensor(VISION_IMAGES.values, VISION_IMAGES.shape, { label: "images" });
+  return () => {
+    model.zeroGrad();
+    model.forward(images).backward();
+  };
+}
+
 const STEPS: Readonly<Record<string, Step>> = {
   vit_forward: (device) => inference(device, new VisionTransformer(SMALL)),
   vit_training: (device) => training(device, new VisionTransformer(SMALL)),
   moe_vit_forward: (device) => inference(device, new VisionTransformerMoe(MOE)),
   moe_vit_training: (device) => training(device, new VisionTransformerMoe(MOE)),
+  detector_training: detector,
 };
 
 for (const adapterClass of ["discrete", "software"] as AdapterClass[]) {

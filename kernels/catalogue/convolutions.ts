@@ -62,7 +62,11 @@ const VECTORS = [
  * More than one tile of pixels and channels, the last of each not full; channels beyond one block; and rows that do not
  * begin where tiles do, so that every pixel of a tile is at an edge now and then.
  */
-const WIDE = [shapeOf([2, 9, 7, 72], [76, 3, 3], 1, 1), shapeOf([1, 19, 13, 44], [28, 3, 3], 2, 1)];
+const WIDE = [
+  shapeOf([5, 7, 5, 72], [76, 3, 3], 1, 1),
+  shapeOf([1, 19, 13, 44], [28, 3, 3], 2, 1),
+  shapeOf([1, 9, 8, 124], [124, 1, 1], 1, 0), // two tiles of 64 channels, the second nearly full
+];
 const MANY = [shapeOf([2 ** 10, 128, 128, 1], [1, 3, 3], 1, 1)];
 const MANY_VECTORS = [shapeOf([2 ** 9, 128, 128, 4], [4, 3, 3], 1, 1)];
 
@@ -78,6 +82,8 @@ const TILES: RegisterTile[] = [
   { tm: 8, tn: 8 },
   { tm: 1, tn: 4 },
   { tm: 16, tn: 16 },
+  { tm: 8, tn: 4 },
+  { tm: 16, tn: 4 },
 ];
 const WORKGROUP_TILES: WorkgroupTile[] = [32, 64];
 /** Every epilogue on one shape, none on the others. */
@@ -85,17 +91,16 @@ const calls = (shapes: Conv2dShape[]) => [
   ...pairs(shapes.slice(0, 1), EPILOGUES),
   ...pairs(shapes.slice(1), EPILOGUES.slice(0, 1)),
 ];
-/** Every epilogue with the first tile, none with the others: large tiles take long to compile. */
+/** Every epilogue with the first tile, one with the others: large tiles take long to compile. */
 const tiledCalls = <T>(shapes: Conv2dShape[], tiles: T[]) => [
   ...EPILOGUES.map((epilogue) => [shapes[0], epilogue, tiles[0]] as const),
-  ...pairs(shapes, tiles).map(([shape, tile]) => [shape, EPILOGUES[0], tile] as const),
+  ...pairs(shapes, tiles).map(([shape, tile]) => [shape, EPILOGUES[1], tile] as const),
 ];
 const forwardTiles = tiledCalls([...VECTORS, ...WIDE], TILES)
   .filter(([shape, , tile]) => conv2dTileFits(shape, "forward", tile));
 const inputTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dTileFits(shape, "input_backward", tile));
-const WEIGHT_TILES: RegisterTile[] = [...TILES, { tm: 8, tn: 4 }, { tm: 16, tn: 4 }];
-const weightTiles = pairs([...VECTORS, ...WIDE], WEIGHT_TILES)
+const weightTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dWeightTileFits(shape, tile));
 const WEIGHT_VARIANTS: Conv2dWeightVariant[] = [
   { kind: "readable" },
@@ -151,7 +156,7 @@ const weightGradients = [
     small: [
       ...weightTiles.map(([shape, tile]) => [shape, undefined, tile] as const),
       ...SUMS.map((accumulate) => [VECTORS[0], accumulate, TILES[0]] as const),
-      ...pairs([2, 5], WEIGHT_TILES.filter((tile) => conv2dWeightTileFits(WIDE[0], tile)))
+      ...pairs([2, 5], TILES.filter((tile) => conv2dWeightTileFits(WIDE[0], tile)))
         .map(([splits, tile]) => [WIDE[0], undefined, tile, splits] as const),
     ],
     huge: [[shapeOf([1, 4, 4, 2 ** 12], [2 ** 13 - 4, 1, 1], 1, 0), 0, TILES[0]]],

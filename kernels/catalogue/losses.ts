@@ -65,7 +65,7 @@ const TINY = 2 ** -22;
 /** One plain sum, and one with weights and a divisor on the GPU. */
 const sums = (rows: number, per: number): RowLossShape[] => [
   { rows, per: 0, divisor: TINY, factor: 2 },
-  { rows, per, divisor: "tensor", factor: 0.5 },
+  { rows, per, divisor: "tensor", factor: 2 },
 ];
 const bigSum: RowLossShape = { rows: 2 ** 23 - 1, per: 1, divisor: 1, factor: 1 };
 /** Some weights are 0. */

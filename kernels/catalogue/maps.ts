@@ -63,35 +63,35 @@ const levelsOf = (...sizes: [height: number, width: number, stride: number][]) =
   sizes.map(([height, width, stride]) => ({ height, width, stride }));
 /** Pyramids of 1 to 5 levels, of scalars and of vectors; channels, bins, samples and boxes of a shape all differ. */
 const ROIS: RoiAlignShape[] = [
-  { channels: 3, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 4, finestScale: 12 },
-  { channels: 5, levels: levelsOf([9, 8, 4]), bins: 3, finestScale: 16 },
-  { channels: 7, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 16 },
+  { channels: 3, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 4, finestScale: 20 },
+  { channels: 5, levels: levelsOf([9, 8, 4]), bins: 3, finestScale: 20 },
+  { channels: 7, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 20 },
   {
     channels: 1,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32]),
     bins: 7,
-    finestScale: 8,
+    finestScale: 30,
   },
   {
     channels: 5,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
     bins: 3,
-    finestScale: 8,
+    finestScale: 20,
   },
-  { channels: 12, levels: levelsOf([9, 9, 4]), bins: 4, samples: 5, finestScale: 12 },
-  { channels: 80, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 16 },
-  { channels: 20, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 3, finestScale: 16 },
+  { channels: 12, levels: levelsOf([9, 9, 4]), bins: 4, samples: 5, finestScale: 20 },
+  { channels: 80, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 20 },
+  { channels: 20, levels: levelsOf([13, 12, 4], [7, 6, 8], [4, 3, 16]), bins: 3, finestScale: 20 },
   {
     channels: 24,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32]),
     bins: 4,
-    finestScale: 8,
+    finestScale: 20,
   },
   {
     channels: 8,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32], [1, 1, 64]),
     bins: 7,
-    finestScale: 4,
+    finestScale: 30,
   },
 ].map((shape) => ({ batch: 2, boxes: 9, samples: 2, ...shape }));
 
@@ -100,13 +100,16 @@ const ROIS: RoiAlignShape[] = [
  * level begins.
  */
 function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): number[] {
-  const [{ height, width, stride }] = levels, side = bins * samples; // in pixels of the map: one to a sample
-  const first = [-1, -1, side - 1, side - 1];
-  const last = [width - side + 1, height - side + 1, width + 1, height + 1];
+  const [{ height, width, stride }] = levels, reach = bins * samples; // in pixels of the map: one to a sample
+  const first = [-1, -1, reach - 1, reach - 1];
+  const last = [width - reach + 1, height - reach + 1, width + 1, height + 1];
   const areas = roiThresholds(levels.length, finestScale);
   return [
     ...[...first, ...last].map((v) => v * stride),
-    ...areas.flatMap((area) => [0, 0, Math.fround(area), 1]),
+    ...areas.flatMap((area) => {
+      const side = 2 ** Math.round(Math.log2(area) / 2); // a power of two, so that the product is exact
+      return [0, 0, Math.fround(area) / side, side];
+    }),
   ];
 }
 

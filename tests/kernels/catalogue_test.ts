@@ -207,7 +207,7 @@ interface RunOptions {
 /** The launch over x and y, with workgroups to spare, which must leave. */
 function folded(kernel: Kernel): Kernel {
   const { program, workgroups: [count] } = kernel;
-  return program.divisible ? { ...kernel, workgroups: [3, Math.ceil(count / 3) + 1, 1] } : kernel;
+  return program.divisible ? { ...kernel, workgroups: [2, Math.ceil((count + 1) / 2), 1] } : kernel;
 }
 
 /** The launch as if it took two submits and a bit. */

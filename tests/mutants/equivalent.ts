@@ -64,11 +64,60 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
       "a tie of computed numbers, where the arccosine's clamp has no derivative: both answers are right",
   },
   {
+    label: /^angle_loss/,
+    line: /let behind = dot\(u, v\) < 0\.0;/,
+    mutant: /dot\(u, v\) <= 0\.0/,
+    reason: "at a right angle both forms give the same",
+  },
+  {
+    label: /^conv2d\.(input|weight)_backward\[/,
+    line: /store\(at \+ (first_column \+ tx \+ )?\d+u, bias_at \+ /,
+    mutant: /store\(at \+ (first_column \+ tx \+ )?(\d+)u, bias_at(?! \+ \1\2u,)/,
+    reason: "gradients have no bias: its index is not used",
+  },
+  {
     label: /^giou_loss/,
     line: /a\.around >= vec2f\(0\.0\)/,
     mutant: /a\.around > vec2f\(0\.0\)/,
     reason:
       "where the box around both has no width its area is below eps, and d_whole is 0 already",
+  },
+  {
+    label: /^roi_align\.backward\[/,
+    line: /return pixel > axis\.low - 1\.0 && pixel < axis\.high \+ 1\.0;/,
+    mutant: /pixel >= axis\.low|pixel <= axis\.high/,
+    reason: "a pixel that far away has a weight of 0: it is only left out sooner",
+  },
+  {
+    label: /^focal_loss/,
+    line: /let series = /,
+    mutant: /0\.5 \/ 11\.0/,
+    reason: "u^5 / 22 is at most 8e-7, within the rounding of the functions around it",
+  },
+  {
+    label: /^roi_align\.backward\[/,
+    line: /let other = first \+ f32\(params\.bins \* params\.samples - 1u\) \* apart;/,
+    mutant: /params\.bins \* params\.samples\) \* apart/,
+    reason: "pixels beyond the last sample have a weight of 0: they are only left out later",
+  },
+  {
+    label: /^(conv2d|matmul|grouped_matmul)\[/,
+    line:
+      /return select\(\w+\(0\.0\), \w+\(1\.0\), x > |return s \* \(1\.0 \+ x \* \(1\.0 - s\)\)|return 0\.5 \* \(1\.0 \+ erf\(/,
+    mutant: /return/,
+    reason: "the derivative of an activation, which a forward program declares and does not call",
+  },
+  {
+    label: /^conv2d\[/,
+    line: /class_index [%\/] params\.step|shifted [%\/] params\.step/,
+    mutant: /class_index [%\/*+-] params\.|axis_of\(class_index,|^\s*shifted,/,
+    reason: "forward there is one class, number 0, and a step of 1",
+  },
+  {
+    label: /^conv2d\.input_backward\[/,
+    line: /q \* params\.stride - /,
+    mutant: /return q - /,
+    reason: "in the gradient a class of pixels looks at neighbours: its stride is 1",
   },
   {
     label: /^roi_align\.backward\[/,

@@ -59,7 +59,7 @@ const RULES: readonly Rule[] = [
   { kind: "off by one", pattern: /(for \(var \w+ = )0u;/, into: ["$11u;"] },
   { kind: "arithmetic", pattern: / \* /, into: [" + "] },
   { kind: "arithmetic", pattern: / \/ /, into: [" * "] },
-  { kind: "arithmetic", pattern: / \+ /, into: [" - "] },
+  { kind: "arithmetic", pattern: / \+ (?!0u\b)/, into: [" - "] },
   { kind: "arithmetic", pattern: / - /, into: [" + "] },
   { kind: "arithmetic", pattern: / % /, into: [" / "] },
   { kind: "sign", pattern: /([(=,] ?)-(?=[\w(])/, into: ["$1"] },
