@@ -64,7 +64,7 @@ const VECTORS = [
  */
 const WIDE = [
   shapeOf([5, 7, 5, 72], [76, 3, 3], 1, 1),
-  shapeOf([1, 19, 13, 44], [28, 3, 3], 2, 1),
+  shapeOf([1, 19, 13, 36], [36, 3, 3], 2, 1), // as many tiles of either kind of channels
   shapeOf([1, 9, 8, 124], [124, 1, 1], 1, 0), // two tiles of 64 channels, the second nearly full
 ];
 const MANY = [shapeOf([2 ** 10, 128, 128, 1], [1, 3, 3], 1, 1)];
@@ -186,6 +186,7 @@ const FOLDS: BatchNormFoldShape[] = [
   { rows: 5, n: 260, eps: 0.1 },
   { rows: 3, n: 67, eps: 0.1 },
   { rows: 300, n: 4, eps: 0.1 }, // a vector a row
+  { rows: 330, n: 1, eps: 0.1 },
 ];
 const variance = (value: number, name: string) => name === "variance" ? Math.abs(value) : value;
 

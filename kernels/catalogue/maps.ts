@@ -67,7 +67,7 @@ const ROIS: RoiAlignShape[] = [
   { channels: 5, levels: levelsOf([9, 8, 4]), bins: 3, finestScale: 20 },
   { channels: 7, levels: levelsOf([7, 10, 4], [4, 5, 8]), bins: 3, finestScale: 20 },
   {
-    channels: 1,
+    channels: 2,
     levels: levelsOf([11, 16, 4], [6, 8, 8], [3, 4, 16], [2, 2, 32]),
     bins: 7,
     finestScale: 30,
@@ -97,7 +97,7 @@ const ROIS: RoiAlignShape[] = [
 
 /**
  * Boxes on the very bounds: first and last sample a pixel beyond the outermost of the finest level, and areas where a
- * level begins.
+ * level begins; and two of the finest level that from the origin on would be of the next one.
  */
 function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): number[] {
   const [{ height, width, stride }] = levels, reach = bins * samples; // in pixels of the map: one to a sample
@@ -106,6 +106,7 @@ function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): n
   const areas = roiThresholds(levels.length, finestScale);
   return [
     ...[...first, ...last].map((v) => v * stride),
+    ...[2, 0, 3, 3, 0, 2, 3, 3].map((v) => v * finestScale),
     ...areas.flatMap((area) => {
       const side = 2 ** Math.round(Math.log2(area) / 2); // a power of two, so that the product is exact
       return [0, 0, Math.fround(area) / side, side];
@@ -121,7 +122,8 @@ const corner = (
   [shape]: readonly [RoiAlignShape, ...unknown[]],
 ) => {
   if (name !== "rois") return value;
-  return boundaryBoxes(shape)[i] ?? (i % 4 < 2 ? 16 * value + 4 : 32 * value + 48);
+  return boundaryBoxes(shape)[i % (4 * shape.boxes)] ??
+    (i % 4 < 2 ? 16 * value + 4 : 32 * value + 48);
 };
 const levelsWith = ROIS.flatMap((shape) => shape.levels.map((_, level) => [shape, level] as const));
 const HUGE_ROIS: RoiAlignShape = {

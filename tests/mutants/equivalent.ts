@@ -77,6 +77,45 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
   },
   {
     label: /^giou_loss/,
+    line: /share\(vec2f\(a\.(both|whole)\), vec2f\(params\.eps\)\)\.x/,
+    mutant: /vec2f\(params\.eps\)\)\.y/,
+    reason: "both components are the same",
+  },
+  {
+    label: /^max_pool\.backward\[/,
+    line: /for \(var i = 0u; i < params\.kernel; i\+\+\)/,
+    mutant: /i <= params\.kernel/,
+    reason:
+      "the pixel in question is in the window: it is found, and the loop left, before its end",
+  },
+  {
+    label: /^roi_align\[1 levels/,
+    line: /let area = /,
+    mutant: /let area = /,
+    reason: "with one level nobody asks for the area",
+  },
+  {
+    label: /^conv2d(\.input_backward)?\[tiled/,
+    line: /if \(row_begin >= pixels\) \{ return; \}/,
+    mutant: /^\s*\/\/|row_begin > pixels/,
+    reason:
+      "a tile beyond the last pixel is moved inward and stores nothing: leaving saves time only",
+  },
+  {
+    label: /^conv2d\.input_backward\[workgroup/,
+    line: /if \(own >= params\.groups\) \{ return; \}/,
+    mutant: /own > params\.groups/,
+    reason:
+      "a class of pixels behind the last is part of the first: the same values are written twice",
+  },
+  {
+    label: /^conv2d\[(tiled|workgroup)/,
+    line: /for \(var k = 0u; k < params\.k; k \+= (4|16)u\)/,
+    mutant: /k = 1u/,
+    reason: "k counts in whole vectors: it is only used as k / 4",
+  },
+  {
+    label: /^giou_loss/,
     line: /a\.around >= vec2f\(0\.0\)/,
     mutant: /a\.around > vec2f\(0\.0\)/,
     reason:
