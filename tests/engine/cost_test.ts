@@ -92,6 +92,7 @@ test("what runs in one workgroup, and cannot be divided, is short", () => {
   const bounded = [
     "cross_entropy",
     "global_norm",
+    "grad_scaler.update",
     "routing_weights.temperature_gradient",
     "self_test",
   ];
