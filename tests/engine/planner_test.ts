@@ -1,5 +1,4 @@
 import { VirtualBuffer } from "../../engine/buffers.ts";
-import type { CapturedInput } from "../../engine/capture.ts";
 import { type Life, planMemory, type SharedMemory } from "../../engine/planner.ts";
 import { AdamW, crossEntropy } from "../../nn/mod.ts";
 import { VisionTransformer } from "../../models/vit.ts";
