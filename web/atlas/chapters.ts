@@ -7,7 +7,7 @@ import { ATTENTION } from "./chapters/attention.ts";
 import { BIAS_ACTIVATION, GROUPED_MATMUL, MATMUL } from "./chapters/products.ts";
 import { COSINE_ROUTING, ENTMAX_SUPPORT, ROUTING_WEIGHTS, SOFT_MERGE } from "./chapters/routing.ts";
 import { CROSS_ENTROPY, ENTMAX, LAYER_NORM, REDUCE, SOFTMAX } from "./chapters/rows.ts";
-import { ELEMENTWISE, ENGINE, MOVING, OPTIMIZERS, RANDOM } from "./chapters/training.ts";
+import { ELEMENTWISE, ENGINE, HALVES, MOVING, OPTIMIZERS, RANDOM } from "./chapters/training.ts";
 import { BOXES, CONV2D, FEATURE_MAPS, GAZE_LOSSES, ROI_ALIGN } from "./chapters/vision.ts";
 
 /** A run of pages with what it is about. */
@@ -41,8 +41,8 @@ export const PARTS: readonly Part[] = [
   },
   {
     title: "Training",
-    about: "Random numbers, optimisers, and what the engine runs for itself.",
-    chapters: [RANDOM, OPTIMIZERS, ENGINE],
+    about: "Random numbers, optimisers, halves, and what the engine runs for itself.",
+    chapters: [RANDOM, OPTIMIZERS, HALVES, ENGINE],
   },
 ];
 

@@ -2,6 +2,8 @@
  * Pages on element-by-element maps, moving data, random numbers and optimisers.
  * @module
  */
+import { cast } from "../../../kernels/cast.ts";
+import { countSkips, unscaleGradients, updateScale } from "../../../kernels/grad_scaler.ts";
 import { adamw } from "../../../kernels/adamw.ts";
 import { addGradientsKernel, addInto } from "../../../kernels/add_into.ts";
 import type { ArenaShape } from "../../../kernels/arena_layout.ts";
@@ -341,6 +343,89 @@ export const OPTIMIZERS: Chapter = {
   ],
   files: ["adamw.ts", "sgd.ts", "global_norm.ts", "arena_layout.ts"],
   tests: ["tests/kernels/optimizer_kernels_test.ts", "tests/nn/optim_test.ts"],
+};
+
+/** The state of a scaler: the bits of 1024 as f32, good steps, found, skipped ones. */
+const SCALER_STATE = [0x44800000, 7, 0, 3];
+const HALF_SIZES = { picture: arena(128, false), timed: arena(2 ** 21, false) };
+
+/** Half precision. */
+export const HALVES: Chapter = {
+  slug: "halves",
+  title: "Half precision",
+  summary:
+    "Half is a storage type here: a kernel loads f16, computes and adds in f32, and stores f16. No kernel is written " +
+    "twice; the half form is the same code with its loads and stores converted. Small gradients would vanish in 11 bits, " +
+    "so the loss is multiplied by a scale first; a step whose gradients overflow is skipped and the scale halved, all on " +
+    "the GPU: whether anything was found is a word of memory that the optimiser's kernel looks at.",
+  formulas: [
+    {
+      caption: "A step with loss scale s",
+      tex:
+        "g = \\tfrac{1}{s}\\, \\nabla (s L), \\qquad \\text{skipped if any } g \\text{ is not finite}",
+    },
+    {
+      caption: "The scale: backed off when something was found, grown after k good steps",
+      tex:
+        "s \\leftarrow \\begin{cases} s / 2 & \\text{found} \\\\ 2 s & k \\text{ good steps} \\end{cases}",
+    },
+  ],
+  passes: [
+    pass<Count>({
+      title: "Cast",
+      sizes: COUNTS,
+      size: "2,097,152 numbers",
+      shapes: (size) => ({ x: line(size), y: line(size) }),
+      rungs: [{
+        title: "One invocation, four numbers",
+        file: "cast.ts",
+        launch: ({ count }) => cast(count),
+      }],
+    }),
+    pass<ArenaShape>({
+      title: "Unscale and look for what is not finite",
+      sizes: HALF_SIZES,
+      size: "2,097,152 gradients",
+      shapes: (shape) => ({ ...arenaShapes(shape), state: [4] }),
+      input: (value, name, i) => name === "state" ? SCALER_STATE[i] : arenaInput(value, name, i),
+      rungs: [{
+        title: "One invocation, four gradients",
+        file: "grad_scaler.ts",
+        launch: unscaleGradients,
+      }],
+    }),
+    pass<Count>({
+      title: "Count the steps that tensors did not take",
+      sizes: { picture: { count: 16 }, timed: { count: 1024 } },
+      size: "1,024 tensors",
+      shapes: ({ count }) => ({ state: [4], active_spans: [count], skips: [count] }),
+      input: (value, name, i) =>
+        name === "state"
+          ? [...SCALER_STATE.slice(0, 2), 1, 3][i]
+          : name === "skips"
+          ? value
+          : i % 2,
+      rungs: [{
+        title: "One invocation, one tensor",
+        file: "grad_scaler.ts",
+        launch: ({ count }) => countSkips(count),
+      }],
+    }),
+    pass<null>({
+      title: "Move the scale",
+      sizes: { picture: null, timed: null },
+      size: "4 words",
+      shapes: () => ({ state: [4] }),
+      input: (_value, _name, i) => SCALER_STATE[i],
+      rungs: [{
+        title: "One invocation",
+        file: "grad_scaler.ts",
+        launch: () => updateScale({ growth: 2, backoff: 0.5, interval: 8 }),
+      }],
+    }),
+  ],
+  files: ["half.ts", "cast.ts", "grad_scaler.ts"],
+  tests: ["tests/kernels/half_test.ts"],
 };
 
 /** What the engine itself runs. */
