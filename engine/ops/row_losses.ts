@@ -27,7 +27,7 @@ import type { RowLossShape } from "../../kernels/row_loss.ts";
 import { record } from "../autograd.ts";
 import { run } from "../dispatch.ts";
 import { ShapeError } from "../errors.ts";
-import { expectDType, expectShape, type Tensor } from "../tensor.ts";
+import { expectDType, expectFloat, expectShape, type Tensor } from "../tensor.ts";
 import { boxCount } from "./boxes.ts";
 
 /** Options of all losses here: loss = lossWeight * sum(weight * row losses) / avgFactor. */
@@ -65,7 +65,7 @@ export function focalLoss(
   options: FocalLossOptions = {},
 ): Tensor {
   const { alpha = 0.25, gamma = 2 } = options;
-  expectDType("focalLoss: logits", logits, "f32");
+  expectFloat("focalLoss: logits", logits);
   const [n, classes] = expectShape("focalLoss: logits", logits, ["N", "C"]);
   expectDType("focalLoss: targets", targets, "i32", "u32", "f32");
   const flags = targets.dtype === "f32";
@@ -93,7 +93,7 @@ export function focalLoss(
  * @throws {ShapeError} when shapes differ or there is no number
  */
 export function l1Loss(pred: Tensor, target: Tensor, options: RowLossOptions = {}): Tensor {
-  expectDType("l1Loss: pred", pred, "f32");
+  expectFloat("l1Loss: pred", pred);
   expectDType("l1Loss: target", target, "f32");
   expectShape("l1Loss: target", target, pred.shape);
   const shape = rowsOf("l1Loss", pred, pred.size, pred.shape.slice(0, 1), options);
@@ -151,7 +151,7 @@ export interface AngleLossOptions extends RowLossOptions {
  */
 export function angleLoss(pred: Tensor, target: Tensor, options: AngleLossOptions = {}): Tensor {
   const { clamp = 1e-6 } = options;
-  expectDType("angleLoss: pred", pred, "f32");
+  expectFloat("angleLoss: pred", pred);
   expectDType("angleLoss: target", target, "f32");
   const [n] = expectShape("angleLoss: pred", pred, ["N", 3]);
   expectShape("angleLoss: target", target, [n, 3]);
@@ -180,7 +180,7 @@ export function temporalLoss(
   pred: Tensor,
   { lossWeight = 1 }: { lossWeight?: number } = {},
 ): Tensor {
-  expectDType("temporalLoss: pred", pred, "f32");
+  expectFloat("temporalLoss: pred", pred);
   const [batch, frames] = expectShape("temporalLoss: pred", pred, ["B", "T", 3]);
   if (frames < 2) {
     throw new ShapeError(`temporalLoss(): clips of ${frames} frame, needs 2 or more`);
@@ -251,7 +251,7 @@ function rowLoss(
     outputs: [loss],
     saved: { pred, ...read },
     backward: ({ saved, dOut }) => {
-      const dPred = device.empty(saved.pred.shape, "f32", `${name}.backward`);
+      const dPred = device.empty(saved.pred.shape, saved.pred.dtype, `${name}.backward`);
       run(kernels.backward(), { ...saved, dOut, dPred });
       return { pred: dPred };
     },
