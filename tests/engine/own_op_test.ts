@@ -5,6 +5,7 @@ import {
   type Kernel,
   recordOp,
   runKernel,
+  ShapeError,
   type Tensor,
 } from "../../mod.ts";
 import {
