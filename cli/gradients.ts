@@ -86,7 +86,7 @@ ${entries.join("\n")}`);
 }
 
 /** Markdown as `deno fmt` wants it. */
-async function formatted(text: string): Promise<string> {
+export async function formatted(text: string): Promise<string> {
   const file = await Deno.makeTempFile({ suffix: ".md" });
   try {
     await Deno.writeTextFile(file, text);
@@ -100,7 +100,7 @@ async function formatted(text: string): Promise<string> {
 }
 
 /** Keeps Markdown from reading formulas as its own signs. */
-function escape(text: string): string {
+export function escape(text: string): string {
   return text.split("`").map((part, i) =>
     i % 2 === 1 ? part : part.replace(/[*_<>[\]|\\]/g, "\\$&")
   )

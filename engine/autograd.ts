@@ -17,12 +17,15 @@ import { sameShape, type Tensor } from "./tensor.ts";
 
 /** A place a parameter's gradient is written straight into. `accumulate` 0 overwrites, 1 adds to what is there. */
 export interface GradTarget {
+  /** Of the parameter's shape. */
   readonly tensor: Tensor;
+  /** What to do with the values that are there. */
   readonly accumulate: 0 | 1;
 }
 
 /** What an op's backward gets. */
 export interface BackwardContext<Saved> {
+  /** What the op saved. */
   readonly saved: Saved;
   /** Gradient of the (first) output. It may be of another float type than the output; kernels read either. */
   readonly dOut: Tensor;
@@ -83,8 +86,11 @@ export function noGrad<T>(fn: () => T): T {
 export interface TapeEntry<Saved extends Record<string, Tensor | undefined>> {
   /** Differentiable inputs by name; optional ones may be undefined. */
   inputs: Readonly<Record<string, Tensor | undefined>>;
+  /** What the op computed; one output or more. */
   outputs: readonly Tensor[];
+  /** Tensors by name that the backward will read; they are kept until the step ends. */
   saved: Saved;
+  /** How the gradients of the inputs follow from those of the outputs; must close over no tensor. */
   backward: BackwardFunction<Saved>;
 }
 

