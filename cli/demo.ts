@@ -17,8 +17,8 @@ import {
   VisionTransformerMoe,
 } from "../models/mod.ts";
 import { Rng, type StateDict } from "../nn/mod.ts";
-import { evaluateClassifier, type Evaluation, trainClassifier } from "./demo/classifier.ts";
-import { epochsFor, MOE, TRAINING, trainingTransform } from "./demo/recipe.ts";
+import { evaluateClassifier, type Evaluation, trainClassifier } from "./training/classifier.ts";
+import { epochsFor, EVALUATION, MOE, recipeFor, TRAINING } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";
 import { routingOf } from "./demo/routing.ts";
@@ -177,19 +177,18 @@ async function runModel(
     device,
     model,
     data: train,
-    transform: trainingTransform(shift),
-    epochs,
+    recipe: recipeFor(epochs, shift),
     seed,
     label: name === "recycled" ? "recycled    " : "from scratch",
     signal,
-    evaluate: async () => (await evaluateClassifier(device, model, curve)).accuracy,
+    evaluate: async () => (await evaluateClassifier(device, model, curve, EVALUATION)).accuracy,
     checkpoint: { path: `${out}/${name}.run.safetensors`, every: 50 },
     resume,
     config: { kind: name, epochs, digits: train.count, method, shift },
   });
   model.eval();
   stopIfAsked(signal);
-  const evaluation = await evaluateClassifier(device, model, heldOut);
+  const evaluation = await evaluateClassifier(device, model, heldOut, EVALUATION);
   const evaluations = run.evaluations.slice(0, -1);
   evaluations.push({ step: run.losses.length, accuracy: evaluation.accuracy });
   return {

