@@ -8,6 +8,7 @@
  * @module
  */
 import { ShapeError } from "../engine/errors.ts";
+import { roundedPower } from "./draws.ts";
 import type { Rng } from "./random.ts";
 
 /** How batches are mixed; names are timm's. */
@@ -85,9 +86,8 @@ function span(size: number, length: number, rng: Rng): readonly [number, number]
  */
 export function symmetricBeta(alpha: number, rng: Rng): number {
   if (alpha === 1) return rng.uniform();
-  const power = (u: number): number => Math.round(u ** (1 / alpha) * 2 ** 24) / 2 ** 24;
   while (true) {
-    const x = power(rng.uniform()), y = power(rng.uniform());
+    const x = roundedPower(rng.uniform(), 1 / alpha), y = roundedPower(rng.uniform(), 1 / alpha);
     if (x + y > 0 && x + y <= 1) return x / (x + y);
   }
 }

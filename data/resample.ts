@@ -93,18 +93,25 @@ export function randomAffine(ranges: AffineRanges): Transform {
     const right = (2 * rng.uniform() - 1) * translate * image.width;
     const down = (2 * rng.uniform() - 1) * translate * image.height;
     const [cos, sin] = cosSinDegrees(angle);
-    return sampleAffine(image, cos / factor, sin / factor, right, down, value);
+    const matrix = [cos / factor, -sin / factor, sin / factor, cos / factor] as const;
+    return sampleAffine(image, matrix, right, down, [value]);
   };
 }
 
-/** Reads, for each output pixel, the input where the inverse map puts it: u = cos x - sin y, v = sin x + cos y. */
-function sampleAffine(
+/**
+ * Reads, for each output pixel, the input where a map about the image's middle puts it, bilinear:
+ *
+ *     u = a x + b y,  v = c x + d y,  with x and y from the middle, moved by `right` and `down`
+ *
+ * @param matrix a, b, c, d
+ * @param fill what stands outside, for all channels or for each
+ */
+export function sampleAffine(
   image: FloatImage,
-  cos: number,
-  sin: number,
+  [a, b, c, d]: readonly [number, number, number, number],
   right: number,
   down: number,
-  value: number,
+  fill: readonly number[],
 ): FloatImage {
   const { channels, height, width, data } = image;
   const out = makeImage(channels, height, width);
@@ -112,10 +119,10 @@ function sampleAffine(
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const dx = x - middleX - right, dy = y - middleY - down;
-      const u = cos * dx - sin * dy + middleX, v = sin * dx + cos * dy + middleY;
+      const u = a * dx + b * dy + middleX, v = c * dx + d * dy + middleY;
       const left = Math.floor(u), top = Math.floor(v);
-      for (let c = 0; c < channels; c++) {
-        const plane = c * height;
+      for (let channel = 0; channel < channels; channel++) {
+        const plane = channel * height, value = fill[fill.length === 1 ? 0 : channel];
         const pixel = (row: number, column: number): number =>
           row < 0 || row >= height || column < 0 || column >= width
             ? value

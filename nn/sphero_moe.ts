@@ -40,6 +40,8 @@ export interface SpheroMoeConfig extends MoeConfig {
   univHidden?: number;
   /** Parts of the channels that are routed alone; default 1. */
   heads?: number;
+  /** First temperatures of dispatch and combine, not 0; default [0.5, 0.5], the authors'. */
+  temperatures?: readonly [dispatch: number, combine: number];
 }
 
 /**
@@ -50,7 +52,7 @@ export interface SpheroMoeConfig extends MoeConfig {
 export class SpheroMoe extends Module {
   /** Embeddings of the slots, [E, slots, D], core experts first; they start orthogonal. */
   readonly phi: Parameter;
-  /** The temperatures: dispatch, combine. They start at 0.5. */
+  /** The temperatures: dispatch, combine. */
   readonly scales: readonly [Parameter, Parameter];
   /** The large experts. */
   readonly coreExperts: Experts;
@@ -71,11 +73,16 @@ export class SpheroMoe extends Module {
   constructor(/** Channels, D. */ readonly dim: number, config: SpheroMoeConfig) {
     super();
     const { coreExperts, univExperts, coreHidden = 4 * dim, univHidden = dim, heads = 1 } = config;
-    const { slotsPerExpert = 1, noiseMult = 1 } = config;
+    const { slotsPerExpert = 1, noiseMult = 1, temperatures = [0.5, 0.5] } = config;
     for (const [name, n] of Object.entries({ coreExperts, univExperts, slotsPerExpert, heads })) {
       checkCount("SpheroMoe", name, n);
     }
     checkAmount("SpheroMoe", "noiseMult", noiseMult);
+    for (const t of temperatures) {
+      if (!Number.isFinite(t) || t === 0) {
+        throw new ShapeError(`SpheroMoe: a temperature is ${t}, needs a number other than 0`);
+      }
+    }
     if (!Number.isInteger(dim / heads)) {
       throw new ShapeError(`SpheroMoe: dim ${dim} is not divisible by ${heads} heads`);
     }
@@ -89,7 +96,7 @@ export class SpheroMoe extends Module {
     this.#slotNorm = config.slotLayernorm
       ? this.child("slot_norm", new LayerNorm(dim / heads))
       : null;
-    this.scales = this.child("scales", new Temperatures()).both;
+    this.scales = this.child("scales", new Temperatures(temperatures)).both;
     const proj = (name: string) => this.child(name, new OffsetScale(dim / heads));
     this.#keyProj = config.keyProj ? proj("phi_key_proj") : null;
     this.#queryProj = config.queryProj ? proj("phi_query_proj") : null;
@@ -179,8 +186,13 @@ function joined(parts: readonly Tensor[]): Tensor {
 
 /** The two learned temperatures, keys `0` and `1`. */
 class Temperatures extends Module {
-  readonly both: readonly [Parameter, Parameter] = [
-    this.parameter("0", new Parameter([], constant(0.5))),
-    this.parameter("1", new Parameter([], constant(0.5))),
-  ];
+  readonly both: readonly [Parameter, Parameter];
+
+  constructor([dispatch, combine]: readonly [number, number]) {
+    super();
+    this.both = [
+      this.parameter("0", new Parameter([], constant(dispatch))),
+      this.parameter("1", new Parameter([], constant(combine))),
+    ];
+  }
 }
