@@ -5,6 +5,7 @@
  * `JETPACK` is the authors' fine-tuning configuration of V-JetMoE-T (MoE Jetpack, `vit_tiny_dual_moe_timm_21k_ft.py`).
  * @module
  */
+import { parseRandAugment } from "../../data/mod.ts";
 import { DataError } from "../../engine/mod.ts";
 import {
   jetpackDecay,
@@ -177,6 +178,7 @@ export function recipeWith(base: Recipe, changes: unknown, label = "recipe"): Re
       throw new DataError(`${label}: ${name} is ${JSON.stringify(value)}, needs ${rule.needs}`);
     }
   }
+  if (recipe.aa !== null) parseRandAugment(recipe.aa);
   return recipe;
 }
 

@@ -3,25 +3,38 @@
  * @module
  */
 import {
+  centerResizedCrop,
   compose,
   normalise,
+  randAugment,
+  randomErasing,
   randomHorizontalFlip,
+  randomResizedCrop,
   randomShift,
   type Transform,
 } from "../../data/mod.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** An image as it comes from a file becomes a training input of height x width, anew each epoch. */
-export function trainingTransform(recipe: Recipe, _height: number, _width: number): Transform {
-  const { translate, hflip, mean, std } = recipe;
-  const steps: Transform[] = [];
-  if (translate > 0) steps.push(randomShift(translate));
-  if (hflip > 0) steps.push(randomHorizontalFlip(hflip));
-  steps.push(normalise(mean, std));
-  return compose(...steps);
+/** An image as it comes from a file becomes a training input of height x width, anew each epoch; timm's order. */
+export function trainingTransform(recipe: Recipe, height: number, width: number): Transform {
+  const { scale, ratio, translate, hflip, aa, mean, std, reprob } = recipe;
+  return compose(
+    scale === null
+      ? centerResizedCrop(height, width)
+      : randomResizedCrop(height, width, { scale, ratio }),
+    ...(translate > 0 ? [randomShift(translate)] : []),
+    ...(hflip > 0 ? [randomHorizontalFlip(hflip)] : []),
+    ...(aa === null ? [] : [randAugment(aa, mean)]),
+    normalise(mean, std),
+    ...(reprob > 0 ? [randomErasing(reprob)] : []),
+  );
 }
 
 /** An image becomes an input of height x width: its middle, normalised. */
-export function evaluationTransform(recipe: Recipe, _height: number, _width: number): Transform {
-  return normalise(recipe.mean, recipe.std);
+export function evaluationTransform(
+  { cropPct, mean, std }: Recipe,
+  height: number,
+  width: number,
+): Transform {
+  return compose(centerResizedCrop(height, width, cropPct), normalise(mean, std));
 }
