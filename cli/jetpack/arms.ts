@@ -101,7 +101,7 @@ export async function firstWeights(
   if (arm.start === "scratch") return null;
   if (arm.start === "finetuned") return withNewHead(dense, seed);
   const needs = arm.start === "importance" || arm.start === "graph";
-  const stats = needs ? await statistics(dense, train, device, seed) : undefined;
+  const stats = needs ? { "mlp.act": await statistics(dense, train, device, seed) } : undefined;
   // Ten classes here and there, but clothes are no digits.
   return recycle(dense, SPHERO, { method: arm.start, stats, seed, newHead: true }).weights;
 }
@@ -121,7 +121,7 @@ async function statistics(
   train: ImageSet,
   device: Device,
   seed: number,
-): Promise<LayerStats[]> {
+): Promise<readonly LayerStats[]> {
   const model = modelOf("dense").eval();
   model.loadStateDict(dense);
   await model.to(device);
