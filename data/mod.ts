@@ -5,6 +5,7 @@
  */
 export * from "./random.ts";
 export * from "./idx.ts";
+export * from "./cifar.ts";
 export * from "./image_set.ts";
 export * from "./sampling.ts";
 export * from "./float_image.ts";

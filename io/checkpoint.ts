@@ -194,7 +194,7 @@ function checkField(name: keyof CheckpointState, value: JsonValue, label: string
 function checkGroups(names: Iterable<string>, label: string): void {
   let weights = 0;
   for (const name of names) {
-    if (!/^(model|optimizer)\../.test(name)) {
+    if (!/^(model|optimizer|ema)\../.test(name)) {
       throw new CheckpointError(
         `${label}: tensor ${
           excerpt(name)

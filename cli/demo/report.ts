@@ -3,7 +3,8 @@
  * @module
  */
 import { bitmapUri, escapeHtml, page } from "../report/html.ts";
-import { lineChart, type Series } from "../report/line_chart.ts";
+import { confusionTable } from "../report/confusion.ts";
+import { lineChart, runningMean, type Series } from "../report/line_chart.ts";
 import { duration } from "../progress.ts";
 import type { DemoRecord, ImageRouting, LayerRouting, RunRecord } from "./record.ts";
 
@@ -34,8 +35,8 @@ its MLPs recycled into experts; the other starts from random weights.</p>
 <p class="soft">Left: along the way, measured on a part of the held-out digits (the last point: on all of them).
 Right: loss of each batch (pale) and its running mean; label smoothing keeps it above zero.</p>
 <h2>What is mistaken for what</h2>
-<div class="row">${confusion("Recycled", "a", recycled)}${
-      confusion("From scratch", "b", scratch)
+<div class="row">${confusionTable("Recycled", "a", recycled.confusion)}${
+      confusionTable("From scratch", "b", scratch.confusion)
     }</div>
 <p class="soft">Rows: the true digit. Columns: the answer. Darker: a larger share of the row.</p>
 <h2>Which patches feed which expert</h2>
@@ -89,7 +90,7 @@ function accuracyChart({ recycled, scratch }: DemoRecord): string {
 function lossChart({ recycled, scratch }: DemoRecord): string {
   const series = (name: string, color: string, run: RunRecord): Series[] => [
     { name, color, faint: true, points: run.losses.map((p) => ({ x: p.step, y: p.loss })) },
-    { name, color, points: runningMean(run) },
+    { name, color, points: runningMean(run.losses.map((p) => ({ x: p.step, y: p.loss }))) },
   ];
   return lineChart([
     ...series("recycled", "var(--a)", recycled),
@@ -100,35 +101,6 @@ function lossChart({ recycled, scratch }: DemoRecord): string {
     yFormat: (value) => value.toFixed(1),
     yMin: 0,
   });
-}
-
-/** The mean over the last epoch-like stretch of steps, so that the trend is seen. */
-function runningMean({ losses }: RunRecord): { x: number; y: number }[] {
-  const window = Math.max(1, Math.round(losses.length / 20));
-  return losses.map((point, i) => {
-    const part = losses.slice(Math.max(0, i - window + 1), i + 1);
-    return { x: point.step, y: part.reduce((sum, p) => sum + p.loss, 0) / part.length };
-  });
-}
-
-function confusion(name: string, tone: "a" | "b", { confusion: counts }: RunRecord): string {
-  const classes = counts.length;
-  const head = Array.from({ length: classes }, (_, i) => `<th>${i}</th>`).join("");
-  const rows = counts.map((line, truth) => {
-    const total = Math.max(1, line.reduce((a, b) => a + b, 0));
-    const cells = line.map((count, answer) => {
-      const share = count / total;
-      const ink = share > 0.55 ? "var(--page)" : "var(--ink)";
-      return `<td title="${truth} taken for ${answer}: ${count}" style="color:${ink};background:` +
-        `color-mix(in srgb, var(--${tone}) ${Math.round(100 * share)}%, var(--card))">${
-          count || ""
-        }</td>`;
-    });
-    return `<tr><th>${truth}</th>${cells.join("")}</tr>`;
-  });
-  return `<div class="scroll"><table class="matrix"><caption class="${tone}" style="text-align:left">${name}</caption>
-<tr><th></th>${head}</tr>
-${rows.join("\n")}</table></div>`;
 }
 
 function imageRouting(image: ImageRouting, index: number): string {

@@ -12,7 +12,6 @@ import {
   recycle,
   type RecycleMethod,
   VisionTransformer,
-  VisionTransformerMoe,
 } from "../../models/mod.ts";
 import type { StateDict, StateEntry } from "../../nn/mod.ts";
 import { DENSE, EVALUATION, MOE } from "../demo/recipe.ts";
@@ -29,24 +28,58 @@ export interface Arm {
   readonly kind: ModelKind;
   /** Where the first weights come from; `scratch`: drawn at random. */
   readonly start: "scratch" | "finetuned" | RecycleMethod;
+  /** First temperature of routing, dispatch and combine alike; null where there is none. */
+  readonly temperature: number | null;
 }
 
 /** Recycling methods in the order of the paper's table. */
 const METHODS: readonly RecycleMethod[] = ["copy", "random", "uniform", "graph", "importance"];
 
-/** All arms, in the order of the tables. */
-export const ARMS: readonly Arm[] = [
+/** All arms but for temperatures, in the order of the tables. */
+const BASES: readonly Omit<Arm, "temperature">[] = [
   { name: "dense-scratch", title: "dense ViT, from scratch", kind: "dense", start: "scratch" },
   { name: "dense-finetuned", title: "dense ViT, fine-tuned", kind: "dense", start: "finetuned" },
   { name: "soft-scratch", title: "Soft MoE, from scratch", kind: "soft", start: "scratch" },
   { name: "sphero-scratch", title: "SpheroMoE, from scratch", kind: "sphero", start: "scratch" },
-  ...METHODS.map((method): Arm => ({
+  ...METHODS.map((method) => ({
     name: `jetpack-${method}`,
     title: `MoE Jetpack, ${method}`,
-    kind: "sphero",
+    kind: "sphero" as const,
     start: method,
   })),
 ];
+
+/** The names of the arms, before a temperature. */
+export const ARM_NAMES: readonly string[] = BASES.map(({ name }) => name);
+
+/**
+ * First temperatures of the SpheroMoE arms. 0.5 is the authors'. Cosines of random directions spread by 1 / sqrt(D), here
+ * 1 / 8: at 0.5 every expert starts with the mean of all tokens, and what a dense model knew about single patches is lost
+ * at first; at 0.05 an expert starts with a few of them.
+ */
+export const TEMPERATURES: readonly number[] = [0.05, 0.5];
+
+/** Arms by name, those of SpheroMoE once for each temperature; all of one temperature before the next. */
+export function armsOf(names: readonly string[], temperatures: readonly number[]): Arm[] {
+  const chosen = BASES.filter(({ name }) => names.includes(name));
+  return [
+    ...chosen.filter(({ kind }) => kind !== "sphero").map((arm) => ({ ...arm, temperature: null })),
+    ...temperatures.flatMap((temperature) =>
+      chosen.filter(({ kind }) => kind === "sphero").map((arm): Arm => ({
+        ...arm,
+        name: `${arm.name}-t${temperature}`,
+        title: `${arm.title}, t = ${temperature}`,
+        temperature,
+      }))
+    ),
+  ];
+}
+
+/** The arm of a name such as `jetpack-uniform-t0.05`. */
+export function armNamed(name: string): Arm {
+  const [, base, temperature] = /^(.*?)(?:-t([0-9.]+))?$/.exec(name)!;
+  return armsOf([base], temperature === undefined ? [] : [Number(temperature)])[0];
+}
 
 /** Whether an arm recycles a dense model. */
 export function isJetpack({ kind, start }: Arm): boolean {
@@ -64,23 +97,13 @@ const SOFT: MoeVitOptions = {
   slotsPerExpert: 2,
 };
 
-/**
- * The demo's SpheroMoE with temperatures that fit its 64 channels, for the arm from scratch too. Cosines of random
- * directions spread by 1 / 8 there: at the authors' 0.5 every expert starts with the mean of all tokens, and what the dense
- * model knew about single patches is lost at first. Tried on 500 digits, seed 0, `uniform`: 85.9 % at 0.5, 87.1 % at 0.1.
- */
-const SPHERO: MoeVitOptions = { ...MOE, temperatures: [0.1, 0.1] };
-
-/** The settings of each kind of model. */
-export const MODELS: Readonly<Record<ModelKind, MoeVitOptions>> = {
-  dense: DENSE,
-  soft: SOFT,
-  sphero: SPHERO,
-};
-
-/** A model of a kind, without memory. */
-export function modelOf(kind: ModelKind): VisionTransformer {
-  return kind === "dense" ? new VisionTransformer(DENSE) : new VisionTransformerMoe(MODELS[kind]);
+/** The settings of an arm's model. */
+export function modelOptions(
+  { kind, temperature }: Pick<Arm, "kind" | "temperature">,
+): MoeVitOptions {
+  if (kind === "dense") return DENSE;
+  if (kind === "soft") return SOFT;
+  return temperature === null ? MOE : { ...MOE, temperatures: [temperature, temperature] };
 }
 
 /** Images that the statistics of `importance` and `graph` are taken from: so many of the training images. */
@@ -103,13 +126,14 @@ export async function firstWeights(
   const needs = arm.start === "importance" || arm.start === "graph";
   const stats = needs ? { "mlp.act": await statistics(dense, train, device, seed) } : undefined;
   // Ten classes here and there, but clothes are no digits.
-  return recycle(dense, SPHERO, { method: arm.start, stats, seed, newHead: true }).weights;
+  return recycle(dense, modelOptions(arm), { method: arm.start, stats, seed, newHead: true })
+    .weights;
 }
 
 /** The dense weights with a classifier that starts anew, the same one as every other arm of this seed. */
 function withNewHead(dense: StateDict, seed: number): StateDict {
   const weights = new Map<string, StateEntry>(dense);
-  for (const [name, parameter] of modelOf("dense").namedParameters()) {
+  for (const [name, parameter] of new VisionTransformer(DENSE).namedParameters()) {
     if (!name.startsWith("head.")) continue;
     weights.set(name, { shape: parameter.shape, data: parameter.takeInitial(seed, name) });
   }
@@ -122,7 +146,7 @@ async function statistics(
   device: Device,
   seed: number,
 ): Promise<readonly LayerStats[]> {
-  const model = modelOf("dense").eval();
+  const model = new VisionTransformer(DENSE).eval();
   model.loadStateDict(dense);
   await model.to(device);
   const batchSize = 64;

@@ -6,13 +6,14 @@ import { balancedSample, type DatasetParts, type ImageSet, subset } from "../../
 import { DataError, type Device } from "../../engine/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
 import { writeFileAtomic } from "../../io/files.ts";
+import { visionModel } from "../../models/mod.ts";
 import { Rng, type StateDict } from "../../nn/mod.ts";
 import { EVALUATION, recipeFor } from "../demo/recipe.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
 import { removeRun } from "../training/run_checkpoint.ts";
 import { saveWeights } from "../weights.ts";
-import { type Arm, firstWeights, isJetpack, modelOf, MODELS } from "./arms.ts";
+import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 
 /** Held-out images of the curves; the final figures are taken on all of `HELD_OUT`. */
@@ -48,7 +49,7 @@ export function nameOf({ arm, size, epochs, seed }: Job): string {
 
 /** What decides a run's outcome, besides size, epochs and seed. */
 export function configOf({ arm, epochs }: Job): JsonObject {
-  const model = MODELS[arm.kind], recipe = recipeFor(epochs, SHIFT);
+  const model = modelOptions(arm), recipe = recipeFor(epochs, SHIFT);
   return JSON.parse(JSON.stringify({ start: arm.start, model, recipe }));
 }
 
@@ -88,7 +89,7 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
   device.stepIndex = 0; // all arms draw the same random masks
   const train = trainingImages(mnist.train, size, seed);
   const { heldOut, curve } = heldOutImages(mnist.test);
-  const model = modelOf(arm.kind);
+  const model = visionModel(modelOptions(arm));
   const weights = await firstWeights(arm, dense, train, device, seed);
   if (weights) model.loadStateDict(weights);
   await model.to(device, { seed });

@@ -4,11 +4,11 @@
  * @module
  */
 import { crossEntropy, type Device, type Tensor } from "../../engine/mod.ts";
-import { imageSize, type VisionTransformer } from "../../models/mod.ts";
+import { imageSize, visionModel } from "../../models/mod.ts";
 import { AdamW } from "../../nn/mod.ts";
 import { recipeFor } from "../demo/recipe.ts";
 import { groupsOf } from "../training/recipe.ts";
-import { type ModelKind, modelOf } from "./arms.ts";
+import { type ModelKind, modelOptions } from "./arms.ts";
 import type { StepCost, StepCosts } from "./record.ts";
 
 const KINDS: readonly ModelKind[] = ["dense", "soft", "sphero"];
@@ -61,7 +61,7 @@ interface Stand {
 
 /** A model with its captured training step, run once. */
 async function stand(device: Device, kind: ModelKind, batch: number): Promise<Stand> {
-  const model: VisionTransformer = await modelOf(kind).to(device);
+  const model = await visionModel(modelOptions({ kind, temperature: null })).to(device);
   const recipe = recipeFor(1, 0);
   const optimizer = new AdamW(groupsOf(recipe, model), { lr: 1e-5, maxGradNorm: 5 });
   const shape = [batch, model.config.inChans, ...imageSize(model.config)];

@@ -3,7 +3,7 @@
  * ever gets.
  * @module
  */
-import { type Arm, ARMS } from "./arms.ts";
+import { type Arm, ARM_NAMES, armNamed, armsOf } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 
 /** The runs of one arm on one number of training images. */
@@ -20,7 +20,7 @@ export interface ArmSummary {
   readonly steps: number;
   /**
    * For each seed, the first measured step at which the curve is at or above the best point of the from-scratch
-   * SpheroMoE's curve of that seed; null where it never is. Empty where there is no such run.
+   * SpheroMoE's curve of that seed and temperature; null where it never is. Empty where there is no such run.
    */
   readonly stepsToScratch: readonly (number | null)[];
 }
@@ -33,18 +33,24 @@ export interface BudgetSummary {
   readonly arms: readonly ArmSummary[];
 }
 
-/** Puts runs together, in the order of `ARMS` and by rising budget. */
+/** Puts runs together, in the order of `armsOf` and by rising budget. */
 export function summarise(runs: readonly RunResult[]): BudgetSummary[] {
   const budgets = Map.groupBy(runs, ({ size, epochs }) => `${size} ${epochs}`);
   return [...budgets.values()].map((group): BudgetSummary => ({
     size: group[0].size,
     epochs: group[0].epochs,
     heldOut: group[0].heldOut,
-    arms: ARMS.flatMap((arm) => {
+    arms: armsIn(group).flatMap((arm) => {
       const own = group.filter((run) => run.arm === arm.name).sort((a, b) => a.seed - b.seed);
       return own.length === 0 ? [] : [summariseArm(arm, own, group)];
     }),
   })).sort((a, b) => a.size - b.size || a.epochs - b.epochs);
+}
+
+/** The arms that were run, in the order of the tables. */
+function armsIn(runs: readonly RunResult[]): Arm[] {
+  const temperatures = new Set(runs.flatMap(({ arm }) => armNamed(arm).temperature ?? []));
+  return armsOf(ARM_NAMES, [...temperatures].sort((a, b) => a - b));
 }
 
 function summariseArm(arm: Arm, own: readonly RunResult[], all: readonly RunResult[]): ArmSummary {
@@ -60,7 +66,9 @@ function summariseArm(arm: Arm, own: readonly RunResult[], all: readonly RunResu
     most: Math.max(...accuracies),
     steps: own[0].losses.length,
     stepsToScratch: own.flatMap((run) => {
-      const scratch = all.find(({ arm, seed }) => arm === "sphero-scratch" && seed === run.seed);
+      if (arm.temperature === null) return [];
+      const name = `sphero-scratch-t${arm.temperature}`;
+      const scratch = all.find((other) => other.arm === name && other.seed === run.seed);
       return scratch ? [stepsToReach(run, bestOf(scratch))] : [];
     }),
   };

@@ -108,6 +108,15 @@ function legend(series: readonly Series[]): string {
   }).join("\n");
 }
 
+/** The mean over the last twentieth of the points up to each one, so that the trend is seen. */
+export function runningMean(points: Series["points"]): { x: number; y: number }[] {
+  const window = Math.max(1, Math.round(points.length / 20));
+  return points.map(({ x }, i) => {
+    const part = points.slice(Math.max(0, i - window + 1), i + 1);
+    return { x, y: part.reduce((sum, { y }) => sum + y, 0) / part.length };
+  });
+}
+
 /** Round numbers from at or below `low` to at or above `high`, about `count` of them. */
 export function niceTicks(low: number, high: number, count: number): number[] {
   const span = high - low || 1;

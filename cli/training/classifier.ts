@@ -52,6 +52,8 @@ export interface ClassifierRun {
 
 /** Looks at a run. */
 export interface RunObserver {
+  /** Before the first step of this run; the curves are those of the steps before. */
+  onStart?(start: { step: number; steps: number; history: RunHistory }): void | Promise<void>;
   /** After some steps. */
   onSteps?(progress: StepsDone): void | Promise<void>;
   /** After a measurement on held-out images. */
@@ -158,6 +160,7 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
     crossEntropy(model.forward(images), target, { labelSmoothing: recipe.smoothing });
   await compileKernels(run, mixes, lossOf);
   stopIfAsked(run.signal);
+  await observer?.onStart?.({ step: startStep, steps, history });
   if (startStep === 0) await evaluate(0);
   try {
     await train({
