@@ -35,10 +35,10 @@ export interface MoeVitConfig extends VitConfig {
   /** Learned scale and offset around the experts of a Soft MoE layer. Default false. */
   readonly layerScale: boolean;
   /**
-   * Normal noise on the routing logits, while evaluating too, as the authors' code does. Default false: their default
-   * is true, which makes a model's answers random.
+   * Normal noise on the routing logits: `true` while evaluating too, as the authors' code does, `"training"` in training
+   * mode only. Default false: the authors' default is true, which makes a model's answers random.
    */
-  readonly addNoise: boolean;
+  readonly addNoise: boolean | "training";
   /** Standard deviation of that noise. Default 1. */
   readonly noiseMult: number;
   /** Dropout on the experts' outputs. Default 0 (theirs 0.4: small data sets do not survive it). */

@@ -11,8 +11,8 @@
  * @module
  */
 import { cosineScores, sphereQueries } from "../engine/ops/cosine_routing.ts";
-import { gaussianNoise } from "../engine/ops/dropout.ts";
 import { div } from "../engine/ops/arithmetic.ts";
+import { entmax15 } from "../engine/ops/entmax.ts";
 import { reshape } from "../engine/ops/reshape.ts";
 import { softmax } from "../engine/ops/softmax.ts";
 import { concat, slice } from "../engine/ops/shape_ops.ts";
@@ -25,7 +25,7 @@ import { Experts, OffsetScale } from "./experts.ts";
 import { constant, orthogonal } from "./init.ts";
 import { LayerNorm } from "./layer_norm.ts";
 import { Module } from "./module.ts";
-import { type MoeConfig, onTokens } from "./moe_input.ts";
+import { type MoeConfig, onTokens, routingNoise } from "./moe_input.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Options of `SpheroMoe`. */
@@ -62,7 +62,7 @@ export class SpheroMoe extends Module {
   readonly #slotNorm: LayerNorm | null;
   readonly #keyProj: OffsetScale | null;
   readonly #queryProj: OffsetScale | null;
-  readonly #noise: number | null;
+  readonly #noise: Pick<MoeConfig, "addNoise" | "noiseMult">;
   readonly #dropPath: DropPath;
 
   /**
@@ -109,7 +109,7 @@ export class SpheroMoe extends Module {
       new Experts(univExperts, dim, univHidden, config),
     );
     this.#heads = heads;
-    this.#noise = config.addNoise ? noiseMult : null;
+    this.#noise = { addNoise: config.addNoise, noiseMult };
     this.#dropPath = this.child("expert_drop", new DropPath(config.dropPath ?? 0));
   }
 
@@ -123,13 +123,22 @@ export class SpheroMoe extends Module {
    * @throws {ShapeError} with several heads, which have weights of their own
    */
   dispatchWeights(x: Tensor): Tensor {
+    return softmax(div(this.#scores("dispatchWeights", x), this.scales[0]), 1);
+  }
+
+  /**
+   * How much of each slot's answer every token takes: [B, N, E slots], summing to 1 over the slots; without noise.
+   * @throws {ShapeError} with several heads, which have weights of their own
+   */
+  combineWeights(x: Tensor): Tensor {
+    return entmax15(div(this.#scores("combineWeights", x), this.scales[1]), 2);
+  }
+
+  #scores(method: string, x: Tensor): Tensor {
     if (this.#heads > 1) {
-      throw new ShapeError(
-        `SpheroMoe.dispatchWeights(): the layer has ${this.#heads} heads, needs 1`,
-      );
+      throw new ShapeError(`SpheroMoe.${method}(): the layer has ${this.#heads} heads, needs 1`);
     }
-    const scores = cosineScores(this.#keyProj?.forward(x) ?? x, this.#queries()[0]);
-    return softmax(div(scores, this.scales[0]), 1);
+    return cosineScores(this.#keyProj?.forward(x) ?? x, this.#queries()[0]);
   }
 
   #mix(x: Tensor): Tensor {
@@ -138,7 +147,7 @@ export class SpheroMoe extends Module {
     const heads = this.#split(x, 2).map((tokens, h) => {
       const key = this.#keyProj?.forward(tokens) ?? tokens;
       const c = cosineScores(key, queries[h]);
-      const noise = this.#noise === null ? null : gaussianNoise(x.device, c.shape, this.#noise);
+      const noise = routingNoise(this.#noise, c, this.training);
       const u = dispatchMerge(tokens, c, this.scales[0], { experts, noise });
       return { c, noise, u };
     });

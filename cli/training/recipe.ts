@@ -87,7 +87,7 @@ export interface Recipe {
   readonly expertDrop: number;
   /** Probability of dropping all experts of an image in the last block. */
   readonly expertDropPath: number;
-  /** Noise on the routing logits with the deviation 1 / slots, in training. */
+  /** Noise on the routing logits with the deviation 1 / slots, in training; the authors' is there in evaluation too. */
   readonly routingNoise: boolean;
 
   /** Decay of an average of the weights, which is evaluated and saved; null: none. */
@@ -292,7 +292,7 @@ export function regularised(recipe: Recipe, options: MoeVitOptions): MoeVitOptio
     dropPathRate: recipe.dropPath,
     moeDroprate: recipe.expertDrop,
     moeDropPathRate: recipe.expertDropPath,
-    addNoise: recipe.routingNoise,
+    addNoise: recipe.routingNoise && "training",
     noiseMult: 1 / slots,
   };
 }
