@@ -37,6 +37,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "measure a trained model: FILE --data SET [--json]",
     load: () => import("./wgrad/eval.ts"),
   },
+  routing: {
+    about: "show how a mixture of experts routes images: FILE [IMAGE…] --out DIR [--data SET]",
+    load: () => import("./wgrad/routing.ts"),
+  },
 };
 
 function usage(): string {

@@ -2,6 +2,8 @@
  * What a demo run leaves behind: the JSON record, from which the report is drawn.
  * @module
  */
+import type { RoutedImage } from "../routing/pictures.ts";
+import type { LayerUsage } from "../routing/routing.ts";
 import type { EvaluationPoint } from "../training/run_checkpoint.ts";
 
 /** One point of a learning curve. */
@@ -26,25 +28,6 @@ export interface RunRecord {
   readonly imagesPerSecond: number;
 }
 
-/** How the tokens of one image reached the experts of one layer. */
-export interface LayerRouting {
-  /** State-dict name of the layer, `blocks.3.mlp`. */
-  readonly layer: string;
-  readonly coreExperts: number;
-  /** weights[expert][token]: share of each token in what the expert reads; each row sums to 1. */
-  readonly weights: readonly (readonly number[])[];
-}
-
-/** One digit with its way through the experts. */
-export interface ImageRouting {
-  readonly label: number;
-  readonly predicted: number;
-  /** Grey values 0 to 255, row by row. */
-  readonly pixels: readonly number[];
-  readonly size: number;
-  readonly layers: readonly LayerRouting[];
-}
-
 /** The whole record; `out/demo/result.json`. */
 export interface DemoRecord {
   readonly seed: number;
@@ -58,5 +41,8 @@ export interface DemoRecord {
   readonly scratch: RunRecord;
   /** Where each expert came from. */
   readonly recycling: readonly { readonly target: string; readonly source: string }[];
-  readonly routing: readonly ImageRouting[];
+  readonly routing: readonly RoutedImage[];
+  /** How much the recycled model uses its experts, over `usedOn` held-out digits. */
+  readonly usage: readonly LayerUsage[];
+  readonly usedOn: number;
 }

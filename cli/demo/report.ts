@@ -2,11 +2,13 @@
  * The demo's report: one HTML file with the comparison, the learning curves, the mistakes and the routing.
  * @module
  */
-import { bitmapUri, escapeHtml, page } from "../report/html.ts";
+import { escapeHtml, page } from "../report/html.ts";
 import { confusionTable } from "../report/confusion.ts";
 import { lineChart, runningMean, type Series } from "../report/line_chart.ts";
 import { duration } from "../progress.ts";
-import type { DemoRecord, ImageRouting, LayerRouting, RunRecord } from "./record.ts";
+import { routingPictures, usagePictures } from "../routing/pictures.ts";
+import { temperatureChart } from "../training/report.ts";
+import type { DemoRecord, RunRecord } from "./record.ts";
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 
@@ -40,9 +42,11 @@ Right: loss of each batch (pale) and its running mean; label smoothing keeps it 
     }</div>
 <p class="soft">Rows: the true digit. Columns: the answer. Darker: a larger share of the row.</p>
 <h2>Which patches feed which expert</h2>
-<p>Every expert slot reads a weighted mean of the 49 patches; bright patches weigh most. Outlined: the core experts,
-which keep the whole dense MLP; the others are the small universal experts. Shown for the recycled model.</p>
-${record.routing.map(imageRouting).join("\n")}
+${routingPictures(record.routing)}
+<h2>How much each expert is used</h2>
+${usagePictures(record.usage, record.usedOn)}
+<h2>How the routing temperatures moved</h2>
+${temperatureChart(recycled.evaluations)}
 <h2>Where the experts come from</h2>
 <details><summary>${record.recycling.length} tensors, their sources and the neurons taken</summary><div class="scroll"><table>
 <tr><th>Tensor</th><th>Source</th></tr>
@@ -101,44 +105,4 @@ function lossChart({ recycled, scratch }: DemoRecord): string {
     yFormat: (value) => value.toFixed(1),
     yMin: 0,
   });
-}
-
-function imageRouting(image: ImageRouting, index: number): string {
-  const digit = bitmapUri(image.size, image.size, (x, y) => {
-    const v = image.pixels[y * image.size + x];
-    return [v, v, v];
-  });
-  const verdict = image.label === image.predicted
-    ? `a ${image.label}, recognised`
-    : `a ${image.label}, taken for ${image.predicted}`;
-  return `<details${index === 0 ? " open" : ""}><summary><img class="digit" src="${digit}" alt="">${
-    escapeHtml(verdict)
-  }</summary>
-${image.layers.map((layer) => layerRouting(layer, image)).join("\n")}
-</details>`;
-}
-
-function layerRouting(layer: LayerRouting, image: ImageRouting): string {
-  const dim = bitmapUri(image.size, image.size, (x, y) => {
-    const v = Math.round(image.pixels[y * image.size + x] * 0.35);
-    return [v, v, v];
-  });
-  const experts = layer.weights.map((weights, e) => {
-    const side = Math.round(Math.sqrt(weights.length));
-    const top = Math.max(...weights);
-    const heat = bitmapUri(side, side, (x, y) => {
-      const w = weights[y * side + x] / top;
-      return [Math.round(60 * w), Math.round(150 * w), Math.round(255 * w)];
-    });
-    const core = e < layer.coreExperts;
-    const name = core ? `core ${e}` : `univ ${e - layer.coreExperts}`;
-    return `<figure><div class="patch${
-      core ? " core" : ""
-    }" title="${name}: strongest patch weighs ${
-      percent(top)
-    }" style="background-image:url(${heat}),var(--digit)"></div><figcaption>${name}</figcaption></figure>`;
-  });
-  return `<p class="soft">${
-    escapeHtml(layer.layer)
-  }</p><div class="experts" style="--digit:url(${dim})">${experts.join("")}</div>`;
 }

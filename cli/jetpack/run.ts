@@ -11,8 +11,8 @@ import { Rng, type StateDict } from "../../nn/mod.ts";
 import { EVALUATION, recipeFor } from "../demo/recipe.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
+import { saveModel } from "../training/model_file.ts";
 import { removeRun } from "../training/run_checkpoint.ts";
-import { saveWeights } from "../weights.ts";
 import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 
@@ -130,7 +130,10 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
       date: new Date().toISOString(),
       config,
     };
-    if (isJetpack(arm)) await saveWeights(weightsPath(out, job), model);
+    if (isJetpack(arm)) {
+      const card = { model: modelOptions(arm), recipe: recipeFor(epochs, SHIFT), names: null };
+      await saveModel(weightsPath(out, job), model, card);
+    }
     await writeFileAtomic(resultPath(out, job), JSON.stringify(result) + "\n");
     await removeRun(checkpoint.path);
     return result;
