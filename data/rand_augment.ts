@@ -182,19 +182,23 @@ function perByte(image: FloatImage, change: (byte: number) => number): FloatImag
   return perChannel(image, () => change);
 }
 
-/** The same with a table for each channel, made from its 256 counts. */
+/** The same with a table for each channel, made from its 256 counts; null: as it is. */
 function perChannel(
   { channels, height, width, data }: FloatImage,
   table: (counts: Uint32Array) => ((byte: number) => number) | null,
 ): FloatImage {
   const out = makeImage(channels, height, width);
   const size = height * width;
+  const bytes = new Uint8Array(size);
   for (let c = 0; c < channels; c++) {
     const counts = new Uint32Array(256);
-    for (let i = c * size; i < (c + 1) * size; i++) counts[Math.round(255 * data[i])]++;
+    for (let i = 0; i < size; i++) {
+      bytes[i] = 255 * data[c * size + i] + 0.5; // rounded down by the array
+      counts[bytes[i]]++;
+    }
     const change = table(counts);
     const values = Float32Array.from({ length: 256 }, (_, v) => (change?.(v) ?? v) / 255);
-    for (let i = c * size; i < (c + 1) * size; i++) out.data[i] = values[Math.round(255 * data[i])];
+    for (let i = 0; i < size; i++) out.data[c * size + i] = values[bytes[i]];
   }
   return out;
 }

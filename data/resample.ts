@@ -121,15 +121,24 @@ export function sampleAffine(
       const dx = x - middleX - right, dy = y - middleY - down;
       const u = a * dx + b * dy + middleX, v = c * dx + d * dy + middleY;
       const left = Math.floor(u), top = Math.floor(v);
+      const inside = left >= 0 && top >= 0 && left < width - 1 && top < height - 1;
       for (let channel = 0; channel < channels; channel++) {
-        const plane = channel * height, value = fill[fill.length === 1 ? 0 : channel];
+        const plane = channel * height;
+        const at = (plane + top) * width + left, to = (plane + y) * width + x;
+        if (inside) {
+          const upper = mix(data[at], data[at + 1], u - left);
+          const lower = mix(data[at + width], data[at + width + 1], u - left);
+          out.data[to] = mix(upper, lower, v - top);
+          continue;
+        }
+        const value = fill[fill.length === 1 ? 0 : channel];
         const pixel = (row: number, column: number): number =>
           row < 0 || row >= height || column < 0 || column >= width
             ? value
             : data[(plane + row) * width + column];
         const upper = mix(pixel(top, left), pixel(top, left + 1), u - left);
         const lower = mix(pixel(top + 1, left), pixel(top + 1, left + 1), u - left);
-        out.data[(plane + y) * width + x] = mix(upper, lower, v - top);
+        out.data[to] = mix(upper, lower, v - top);
       }
     }
   }

@@ -16,10 +16,8 @@ import { removeRun } from "../training/run_checkpoint.ts";
 import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 
-/** Held-out images of the curves; the final figures are taken on all of `HELD_OUT`. */
+/** Held-out images of the curves at most; the final figures are taken on all. */
 export const CURVE = 500;
-/** Held-out images of the final figures. */
-export const HELD_OUT = 2000;
 /** Points of a curve after its start. */
 export const POINTS = 10;
 /** Pixels by which training images move at most. */
@@ -37,6 +35,8 @@ export interface Job {
 export interface Setting {
   readonly out: string;
   readonly mnist: DatasetParts;
+  /** Held-out images of the final figures. */
+  readonly heldOut: number;
   /** The pre-trained dense model. */
   readonly dense: StateDict;
   readonly signal: AbortSignal;
@@ -57,7 +57,11 @@ export function configOf({ arm, epochs }: Job): JsonObject {
  * The result of a job that is finished; null where it is not.
  * @throws {DataError} the file is damaged, or of a run with other settings
  */
-export async function readResult(out: string, job: Job): Promise<RunResult | null> {
+export async function readResult(
+  out: string,
+  job: Job,
+  heldOut: number,
+): Promise<RunResult | null> {
   const path = resultPath(out, job);
   let text: string;
   try {
@@ -72,7 +76,9 @@ export async function readResult(out: string, job: Job): Promise<RunResult | nul
   } catch (cause) {
     throw new DataError(`${path}: it is no JSON; remove it to repeat that run`, { cause });
   }
-  if (JSON.stringify(result.config) !== JSON.stringify(configOf(job))) {
+  const same = result.heldOut === heldOut &&
+    JSON.stringify(result.config) === JSON.stringify(configOf(job));
+  if (!same) {
     throw new DataError(`${path}: it is of a run with other settings; choose another --out`);
   }
   return result;
@@ -88,7 +94,7 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
   const name = nameOf(job);
   device.stepIndex = 0; // all arms draw the same random masks
   const train = trainingImages(mnist.train, size, seed);
-  const { heldOut, curve } = heldOutImages(mnist.test);
+  const { heldOut, curve } = heldOutImages(mnist.test, setting.heldOut);
   const model = visionModel(modelOptions(arm));
   const weights = await firstWeights(arm, dense, train, device, seed);
   if (weights) model.loadStateDict(weights);
@@ -148,9 +154,15 @@ export function trainingImages(all: ImageSet, size: number, seed: number): Image
 }
 
 /** Held-out images: the same for all runs. */
-export function heldOutImages(all: ImageSet): { heldOut: ImageSet; curve: ImageSet } {
-  const heldOut = subset(all, balancedSample(all, HELD_OUT, new Rng(0, "jetpack/held")));
-  const curve = subset(heldOut, balancedSample(heldOut, CURVE, new Rng(0, "jetpack/curve")));
+export function heldOutImages(
+  all: ImageSet,
+  count: number,
+): { heldOut: ImageSet; curve: ImageSet } {
+  const heldOut = subset(all, balancedSample(all, count, new Rng(0, "jetpack/held")));
+  const curve = subset(
+    heldOut,
+    balancedSample(heldOut, Math.min(CURVE, count), new Rng(0, "jetpack/curve")),
+  );
   return { heldOut, curve };
 }
 
