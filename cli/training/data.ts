@@ -10,7 +10,7 @@ import {
   type FloatImage,
   type ImageSource,
   makeImage,
-  Rng,
+  type Rng,
   sourceOf,
 } from "../../data/mod.ts";
 import { DataError } from "../../engine/mod.ts";
