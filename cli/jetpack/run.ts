@@ -70,18 +70,35 @@ export async function readResult(
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
-  let result: RunResult;
-  try {
-    result = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(`${path}: it is no JSON; remove it to repeat that run`, { cause });
-  }
+  const result = parseResult(path, text);
   const same = result.heldOut === heldOut &&
     JSON.stringify(result.config) === JSON.stringify(configOf(job));
   if (!same) {
     throw new DataError(`${path}: it is of a run with other settings; choose another --out`);
   }
   return result;
+}
+
+/**
+ * All finished runs of a folder.
+ * @throws {DataError} a file is damaged
+ */
+export async function readResults(out: string): Promise<RunResult[]> {
+  const results: RunResult[] = [];
+  for await (const { name } of Deno.readDir(`${out}/runs`)) {
+    if (!name.endsWith(".json")) continue;
+    const path = `${out}/runs/${name}`;
+    results.push(parseResult(path, await Deno.readTextFile(path)));
+  }
+  return results;
+}
+
+function parseResult(path: string, text: string): RunResult {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new DataError(`${path}: it is no JSON; remove it to repeat that run`, { cause });
+  }
 }
 
 /**

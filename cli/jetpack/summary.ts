@@ -19,8 +19,8 @@ export interface ArmSummary {
   /** Steps of a run. */
   readonly steps: number;
   /**
-   * For each seed, the first measured step at which the curve is at or above the best point of the from-scratch
-   * SpheroMoE's curve of that seed and temperature; null where it never is. Empty where there is no such run.
+   * For each seed, the first measured step at which the curve is at or above the best point of the curve from scratch of
+   * that seed, kind of model and temperature; null where it never is. Empty where there is no such run.
    */
   readonly stepsToScratch: readonly (number | null)[];
 }
@@ -66,8 +66,7 @@ function summariseArm(arm: Arm, own: readonly RunResult[], all: readonly RunResu
     most: Math.max(...accuracies),
     steps: own[0].losses.length,
     stepsToScratch: own.flatMap((run) => {
-      if (arm.temperature === null) return [];
-      const name = `sphero-scratch-t${arm.temperature}`;
+      const name = `${arm.kind}-scratch${arm.temperature === null ? "" : `-t${arm.temperature}`}`;
       const scratch = all.find((other) => other.arm === name && other.seed === run.seed);
       return scratch ? [stepsToReach(run, bestOf(scratch))] : [];
     }),

@@ -34,7 +34,7 @@ const USAGE = `deno task wgrad train: trains a classifier
   --data SET     ${DATA_USAGE}
   --out DIR      where model, log and report go
   --model NAME   ${MODEL_USAGE}
-  --from FILE    first weights: safetensors or PyTorch. A file that \`wgrad train\` or \`wgrad recycle\` wrote needs no --model
+  --from FILE    first weights: safetensors or PyTorch; a file of \`wgrad train\` needs no --model
   --recipe R     ${
   Object.keys(RECIPES).join(" or ")
 }, or a JSON file of settings on top of one ({ "recipe": "plain", … }); default plain
