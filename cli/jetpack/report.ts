@@ -5,7 +5,7 @@
 import { duration } from "../progress.ts";
 import { escapeHtml, page } from "../report/html.ts";
 import { lineChart, standalone } from "../report/line_chart.ts";
-import { isJetpack } from "./arms.ts";
+import { armNamed, isJetpack } from "./arms.ts";
 import type { RunResult, StepCosts } from "./record.ts";
 import type { ArmSummary, BudgetSummary } from "./summary.ts";
 import { summarise } from "./summary.ts";
@@ -58,6 +58,54 @@ export function budgetRows(budget: BudgetSummary): string[][] {
 function stepsText({ stepsToScratch, steps }: ArmSummary): string {
   if (stepsToScratch.length === 0) return "";
   return `${stepsToScratch.map((step) => step ?? "never").join(", ")} of ${steps}`;
+}
+
+/**
+ * What a budget says of MoE Jetpack, a sentence a temperature: its best arm beside the same model from scratch and beside
+ * dense fine-tuning, over the seeds that both have.
+ */
+export function verdicts({ size, epochs }: BudgetSummary, runs: readonly RunResult[]): string[] {
+  const all = runs.filter((run) => run.size === size && run.epochs === epochs);
+  const arms = [...new Set(all.map(({ arm }) => arm))].map(armNamed);
+  const temperatures = [...new Set(arms.flatMap(({ temperature }) => temperature ?? []))];
+  return temperatures.sort((a, b) => a - b).flatMap((t) => {
+    const own = arms.filter((arm) => isJetpack(arm) && arm.temperature === t);
+    if (own.length === 0) return [];
+    const best = own.map((arm) => ({ arm, mean: meanOf(all, arm.name) }))
+      .reduce((a, b) => b.mean > a.mean ? b : a);
+    const parts = [
+      comparison(all, best.arm.name, `sphero-scratch-t${t}`, "the SpheroMoE from scratch"),
+      comparison(all, best.arm.name, "dense-finetuned", "the fine-tuned dense ViT"),
+    ].filter((text) => text !== "");
+    return [
+      `${best.arm.title} (the best method there, ${percent(best.mean)} %): ${parts.join("; ")}.`,
+    ];
+  });
+}
+
+function meanOf(runs: readonly RunResult[], arm: string): number {
+  const own = runs.filter((run) => run.arm === arm);
+  return own.reduce((sum, { accuracy }) => sum + accuracy, 0) / own.length;
+}
+
+/** How far one arm is above another, seed by seed; "" where they share no seed. */
+function comparison(
+  runs: readonly RunResult[],
+  arm: string,
+  rival: string,
+  title: string,
+): string {
+  const gaps = runs.filter((run) => run.arm === arm).flatMap((run) => {
+    const other = runs.find((one) => one.arm === rival && one.seed === run.seed);
+    return other ? [100 * (run.accuracy - other.accuracy)] : [];
+  });
+  if (gaps.length === 0) return "";
+  const mean = gaps.reduce((a, b) => a + b) / gaps.length;
+  const each = gaps.length > 1 ? ` (${gaps.map((gap) => gap.toFixed(1)).join(", ")})` : "";
+  const seeds = `${gaps.length} seed${gaps.length === 1 ? "" : "s"}`;
+  return `${Math.abs(mean).toFixed(1)} points ${
+    mean >= 0 ? "above" : "below"
+  } ${title} over ${seeds}${each}`;
 }
 
 /** The rows of the table of costs. */
@@ -133,6 +181,8 @@ ${
 
 ${markdownTable(budgetRows(budget))}
 
+${verdicts(budget, findings.runs).join("\n\n")}
+
 ![${budgetTitle(budget)}](${plotName(budget)})
 `
     ).join("\n")
@@ -167,6 +217,7 @@ ${
       budgets.map((budget) =>
         `<h2>${escapeHtml(budgetTitle(budget))}</h2>
 <div class="scroll">${htmlTable(budgetRows(budget))}</div>
+${verdicts(budget, findings.runs).map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
 ${budgetPlot(budget, findings.runs)}
 <details><summary>Each run</summary><div class="row">${
           budget.arms.map((summary) =>

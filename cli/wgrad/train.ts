@@ -39,7 +39,7 @@ const USAGE = `deno task wgrad train: trains a classifier
   Object.keys(RECIPES).join(" or ")
 }, or a JSON file of settings on top of one ({ "recipe": "plain", … }); default plain
   --set K=V      a setting of the recipe, such as epochs=5; again and again
-  --img-size N   side of the images for the model; default the data's where it has one, else the model's
+  --img-size N   side to which images are brought; default the model's, as the authors do with CIFAR too
   --seed N       default 0
   --limit N      so many training images, all classes alike; default all
   --eval-limit N so many held-out images along the way; default 1000
@@ -225,11 +225,10 @@ async function makeModel(
     throw new UsageError(`${from} does not say which model it is; name it with --model`);
   }
   const base: MoeVitOptions = name === undefined ? card!.model : (await modelOption(name)).options;
-  const own = imgSize ?? (name === undefined || name.endsWith(".json") ? undefined : sideOf(data));
   const options = regularised(recipe, {
     ...base,
     numClasses: data.classes,
-    ...(own !== undefined && { imgSize: own }),
+    ...(imgSize !== undefined && { imgSize }),
     ...(from === undefined && base.inChans === undefined && { inChans: data.channels }),
   });
   const fitted = forChannels(recipe, options.inChans ?? 3);
@@ -237,11 +236,6 @@ async function makeModel(
   const { model, report } = await loadModel(from, options);
   console.log(String(report));
   return { model, options, recipe: fitted };
-}
-
-/** The side of images that all have one, in multiples of a patch of 16; else nothing is said. */
-function sideOf({ size }: ImageSource): number | undefined {
-  return size !== null && size[0] === size[1] && size[0] % 16 === 0 ? size[0] : undefined;
 }
 
 /** A recipe for grey images has one mean: that of its three. */

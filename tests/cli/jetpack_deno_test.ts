@@ -2,7 +2,13 @@
 import { join } from "node:path";
 import { ARM_NAMES, armNamed, armsOf, modelOptions } from "../../cli/jetpack/arms.ts";
 import type { RunResult, StepCosts } from "../../cli/jetpack/record.ts";
-import { budgetRows, resultPlots, resultsMarkdown, resultsPage } from "../../cli/jetpack/report.ts";
+import {
+  budgetRows,
+  resultPlots,
+  resultsMarkdown,
+  resultsPage,
+  verdicts,
+} from "../../cli/jetpack/report.ts";
 import { bestOf, stepsToReach, summarise } from "../../cli/jetpack/summary.ts";
 import { PROJECT_ROOT, quietDriverEnvironment } from "../../cli/system.ts";
 import { visionModel } from "../../models/mod.ts";
@@ -115,6 +121,10 @@ denoTest("the report holds table, plots, costs and the paper's figures as the pa
     svg.startsWith('<svg xmlns="http://www.w3.org/2000/svg"') && svg.includes("jetpack-graph"),
   );
   assert(!/NaN|undefined/.test(text + html + svg));
+  assertEquals(verdicts(summarise(RUNS)[0], RUNS), [
+    "MoE Jetpack, graph, t = 0.05 (the best method there, 85.0 %): 10.0 points above the SpheroMoE from scratch over " +
+    "2 seeds (30.0, -10.0); 20.0 points above the fine-tuned dense ViT over 1 seed.",
+  ]);
 });
 
 denoTest(
