@@ -46,7 +46,7 @@ ${routingPictures(record.routing)}
 <h2>How much each expert is used</h2>
 ${usagePictures(record.usage, record.usedOn)}
 <h2>How the routing temperatures moved</h2>
-${temperatureChart(recycled.evaluations)}
+<div class="chart">${temperatureChart(recycled.evaluations)}</div>
 <h2>Where the experts come from</h2>
 <details><summary>${record.recycling.length} tensors, their sources and the neurons taken</summary><div class="scroll"><table>
 <tr><th>Tensor</th><th>Source</th></tr>

@@ -218,7 +218,7 @@ ${
         `<h2>${escapeHtml(budgetTitle(budget))}</h2>
 <div class="scroll">${htmlTable(budgetRows(budget))}</div>
 ${verdicts(budget, findings.runs).map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
-${budgetPlot(budget, findings.runs)}
+<div class="chart">${budgetPlot(budget, findings.runs)}</div>
 <details><summary>Each run</summary><div class="row">${
           budget.arms.map((summary) =>
             `<div>${armPlot(summary, runsOf(budget, findings.runs))}</div>`

@@ -61,7 +61,7 @@ ${routingPictures(images)}
 <h2>How much each expert is used</h2>
 ${usagePictures(usage, Math.min(CURVE, heldOut.count))}
 <h2>How the routing temperatures moved</h2>
-${temperatureChart(result.evaluations)}`;
+<div class="chart">${temperatureChart(result.evaluations)}</div>`;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -46,6 +46,7 @@ export function trainingReport(record: TrainingRecord): string {
   const losses = run.losses.map((y, i) => ({ x: i + 1, y }));
   const temperatures = temperatureChart(run.evaluations);
   const rows: [string, string][] = [
+    ["Command", record.command],
     ["Data", `${record.data}: ${record.images} training images, ${record.heldOut} held out`],
     ["Model", `${record.parameters.toLocaleString("en")} parameters`],
     [
@@ -89,7 +90,11 @@ export function trainingReport(record: TrainingRecord): string {
     }</div></div>
 <p class="soft">Left: along the way, measured on ${record.curve} of the held-out images. Right: loss of each step (pale) and
 its running mean; smoothing and mixing keep it above zero.</p>
-${temperatures === "" ? "" : `<h2>Routing temperatures</h2>${temperatures}`}
+${
+      temperatures === ""
+        ? ""
+        : `<h2>Routing temperatures</h2><div class="chart">${temperatures}</div>`
+    }
 ${
       classes > READABLE ? "" : `<h2>What is mistaken for what</h2>
 ${confusionTable("Held-out images", "a", evaluation.confusion, names ?? undefined)}

@@ -188,7 +188,7 @@ async function train(settings: Settings): Promise<void> {
   );
   const names = training.names ?? null;
   const record: TrainingRecord = {
-    command: "deno task wgrad train",
+    command: `deno task wgrad ${Deno.args.join(" ")}`,
     data: settings.data,
     images: training.count,
     heldOut: heldOut.count,
@@ -267,7 +267,9 @@ class Observer implements RunObserver {
   async onStart(...[{ step, steps, history }]: Parameters<NonNullable<RunObserver["onStart"]>>) {
     this.#steps = steps;
     history.losses.forEach((y, i) => this.#losses.push({ x: i + 1, y }));
-    history.evaluations.forEach(({ step: x, accuracy: y }) => this.#accuracies.push({ x, y }));
+    history.evaluations.forEach(({ step: x, accuracy }) =>
+      this.#accuracies.push({ x, y: 100 * accuracy })
+    );
     this.#log = await RunLog.open(`${this.#out}/log.jsonl`, step);
   }
 
