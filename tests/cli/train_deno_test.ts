@@ -1,5 +1,6 @@
 /** `wgrad train` and `wgrad eval` as a user runs them, on a tiny CIFAR-10: what they write, Ctrl-C, a kill, resume. */
 import { join } from "node:path";
+import { encodePng } from "../../cli/png.ts";
 import { PROJECT_ROOT, quietDriverEnvironment } from "../../cli/system.ts";
 import { Rng } from "../../data/mod.ts";
 import { assert, assertEquals, denoTest } from "../harness.ts";
@@ -72,7 +73,7 @@ const RECIPE = {
 };
 
 denoTest(
-  "wgrad train writes model, log and report; Ctrl-C or a kill and --resume change nothing; eval agrees",
+  "wgrad train writes model, log and report; Ctrl-C or a kill and --resume change nothing; eval and routing agree",
   async () => {
     const folder = await Deno.makeTempDir({ prefix: "wgrad-train-" });
     try {
@@ -142,6 +143,29 @@ denoTest(
         result.evaluation.loss,
         20,
       ]);
+
+      const maps = join(folder, "maps"), photo = join(folder, "photo.png");
+      const grey = new Uint8Array(3 * 20 * 30).fill(90);
+      await Deno.writeFile(photo, await encodePng({ height: 20, width: 30, data: grey }));
+      const shown = await wgrad([
+        "routing",
+        file,
+        photo,
+        "--data",
+        data,
+        "--images",
+        "10",
+        "--out",
+        maps,
+      ]);
+      assertEquals(shown.code, 0, shown.stderr);
+      assertEquals([...Deno.readDirSync(maps)].map(({ name }) => name).sort(), [
+        "routing-1.png",
+        "routing.html",
+        "routing.json",
+      ]);
+      const html = await Deno.readTextFile(join(maps, "routing.html"));
+      assert(html.includes("photo.png, taken for") && html.includes("Use of the experts"));
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
@@ -164,6 +188,7 @@ denoTest("wgrad train and eval name a wrong option, recipe, model or folder", as
     [["train", ...out, "--model", "x.json", "--set", "aa=rand-m9"], 1, "rand-m9-mstd0.5-inc1"],
     [["eval", "--data", "mnist"], 2, "needs one file"],
     [["eval", "/nowhere", "--data", "mnist"], 1, "/nowhere"],
+    [["routing", "x.safetensors", "--out", "y"], 2, "needs a file, --out, and images or --data"],
   ];
   for (const [args, code, text] of cases) {
     const run = await wgrad(args);
