@@ -30,8 +30,13 @@ export interface RunParts {
   readonly config: JsonObject;
 }
 
-/** A classifier's accuracy after some steps. */
-export type AccuracyAt = { step: number; accuracy: number };
+/** A classifier's accuracy on held-out images after some steps, a share. */
+export type AccuracyAt = {
+  step: number;
+  accuracy: number;
+  /** The temperatures of each SpheroMoE layer, dispatch before combine; absent for a model without. */
+  temperatures?: readonly (readonly number[])[];
+};
 
 /** The curves so far; saved with the run so that a resumed one draws them whole. `E` is what is measured on the way. */
 export interface RunHistory<E extends JsonObject = AccuracyAt> {

@@ -29,6 +29,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   "train-gaze": {
     about: "train MCGaze on synthetic clips: [--preset NAME] [--out DIR] [--resume] …",
     load: () => import("./wgrad/train_gaze.ts"),
+  },
   train: {
     about: "train a classifier by a recipe: --data SET --out DIR (--model NAME | --from FILE)",
     load: () => import("./wgrad/train.ts"),

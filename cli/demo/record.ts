@@ -4,7 +4,7 @@
  */
 import type { RoutedImage } from "../routing/pictures.ts";
 import type { LayerUsage } from "../routing/routing.ts";
-import type { EvaluationPoint } from "../training/run_checkpoint.ts";
+import type { AccuracyAt } from "../run_checkpoint.ts";
 
 /** One point of a learning curve. */
 export interface CurvePoint {
@@ -20,7 +20,7 @@ export interface RunRecord {
   /** Learning curve, one point a step. */
   readonly losses: readonly CurvePoint[];
   /** Held-out accuracy along the way, measured on a part of the held-out digits. */
-  readonly evaluations: readonly EvaluationPoint[];
+  readonly evaluations: readonly AccuracyAt[];
   /** confusion[true][predicted], counts. */
   readonly confusion: readonly (readonly number[])[];
   /** Wall time of training, evaluations included. */

@@ -3,7 +3,7 @@
  * @module
  */
 import type { JsonObject } from "../../io/mod.ts";
-import type { EvaluationPoint } from "../training/run_checkpoint.ts";
+import type { AccuracyAt } from "../run_checkpoint.ts";
 import type { ModelKind } from "./arms.ts";
 
 /** One training run. */
@@ -19,7 +19,7 @@ export interface RunResult {
   /** How many those are. */
   readonly heldOut: number;
   /** Accuracy along the way, on a part of the held-out images; the last point too. */
-  readonly evaluations: readonly EvaluationPoint[];
+  readonly evaluations: readonly AccuracyAt[];
   /** Training loss of each step. */
   readonly losses: readonly number[];
   /** Learned numbers of the model. */

@@ -12,7 +12,7 @@ import { EVALUATION, recipeFor } from "../demo/recipe.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
 import { saveModel } from "../training/model_file.ts";
-import { removeRun } from "../training/run_checkpoint.ts";
+import { removeRun } from "../run_checkpoint.ts";
 import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 

@@ -18,7 +18,7 @@ import { stopIfAsked } from "../interrupt.ts";
 import { Progress } from "../progress.ts";
 import { groupsOf, type Recipe, scheduleOf, stepsOf } from "./recipe.ts";
 import {
-  type EvaluationPoint,
+  type AccuracyAt,
   resumeRun,
   type RunHistory,
   type RunParts,
@@ -57,7 +57,7 @@ export interface RunObserver {
   /** After some steps. */
   onSteps?(progress: StepsDone): void | Promise<void>;
   /** After a measurement on held-out images. */
-  onEvaluation?(point: EvaluationPoint): void | Promise<void>;
+  onEvaluation?(point: AccuracyAt): void | Promise<void>;
 }
 
 /** What some steps gave. */
@@ -106,12 +106,13 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   const maxGradNorm = clipGrad ?? Infinity;
   const optimizer = new AdamW(groupsOf(recipe, model), { lr, weightDecay, maxGradNorm });
   const ema = modelEmaDecay === null ? undefined : new Ema(optimizer, modelEmaDecay);
-  const parts: RunParts = { device, model, optimizer, ema, loader, seed, config };
+  const dataset = loader.source.fingerprint;
+  const parts: RunParts = { device, model, optimizer, ema, loader, dataset, seed, config };
   let history: RunHistory = { losses: [], evaluations: [], seconds: 0 };
   let startStep = 0;
   if (run.resume) {
     if (await exists(checkpoint.path)) {
-      ({ step: startStep, history } = await resumeRun(checkpoint.path, parts));
+      ({ step: startStep, history } = await resumeRun<AccuracyAt>(checkpoint.path, parts));
     }
     console.error(`${run.label}: going on after step ${startStep} of ${steps}`);
   }

@@ -9,7 +9,7 @@ import { confusionTable } from "../report/confusion.ts";
 import { lineChart, runningMean } from "../report/line_chart.ts";
 import type { ClassifierResult, Evaluation } from "./classifier.ts";
 import type { Recipe } from "./recipe.ts";
-import type { EvaluationPoint } from "./run_checkpoint.ts";
+import type { AccuracyAt } from "../run_checkpoint.ts";
 
 /** All that is known of a run; `result.json`. */
 export interface TrainingRecord {
@@ -114,7 +114,7 @@ ${confusionTable("Held-out images", "a", evaluation.confusion, names ?? undefine
 }
 
 /** How the temperatures of each layer moved; "" where there are none. */
-export function temperatureChart(evaluations: readonly EvaluationPoint[]): string {
+export function temperatureChart(evaluations: readonly AccuracyAt[]): string {
   const points = evaluations.filter(({ temperatures }) => temperatures !== undefined);
   if (points.length === 0) return "";
   const layers = points[0].temperatures!.length;

@@ -24,7 +24,7 @@ import { evaluateClassifier, type RunObserver, trainClassifier } from "../traini
 import { DATA_USAGE, limited, openData, withChannels } from "../training/data.ts";
 import { loadModel, readCard, saveModel } from "../training/model_file.ts";
 import { type Recipe, RECIPES, recipeWith, regularised } from "../training/recipe.ts";
-import { removeRun } from "../training/run_checkpoint.ts";
+import { removeRun } from "../run_checkpoint.ts";
 import { RunLog } from "../training/run_log.ts";
 import { type TrainingRecord, trainingReport } from "../training/report.ts";
 import { evaluationTransform } from "../training/transforms.ts";

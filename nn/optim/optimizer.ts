@@ -399,13 +399,13 @@ export abstract class Optimizer {
 
   /** The moments by name: the shape of the whole parameter, and the tensors that hold it. */
   #places(): Map<string, Place> {
-    const places = new Map<string, Place>();
-    this.#moments.forEach((moment, k) => {
-      for (const [name, place] of this.#placesIn(this.#arenas.moments[k])) {
-        places.set(`${name}.${moment}`, place);
-      }
-    });
-    return places;
+    const each = this.#arenas.moments.map((arena) => this.#placesIn(arena));
+    const names = new Set(this.#members.map(({ name }) => name));
+    return new Map(
+      [...names].flatMap((name) =>
+        this.#moments.map((moment, k) => [`${name}.${moment}`, each[k].get(name)!] as const)
+      ),
+    );
   }
 
   /** Each parameter's place in an arena of the layout. */
