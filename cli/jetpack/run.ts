@@ -12,6 +12,7 @@ import { EVALUATION, recipeFor } from "../demo/recipe.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
 import { saveModel } from "../training/model_file.ts";
+import { PLAIN, type Recipe } from "../training/recipe.ts";
 import { removeRun } from "../run_checkpoint.ts";
 import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
@@ -72,11 +73,19 @@ export async function readResult(
   }
   const result = parseResult(path, text);
   const same = result.heldOut === heldOut &&
-    JSON.stringify(result.config) === JSON.stringify(configOf(job));
+    essential(result.config) === essential(configOf(job));
   if (!same) {
     throw new DataError(`${path}: it is of a run with other settings; choose another --out`);
   }
   return result;
+}
+
+/** A configuration as text, without what a plain recipe says too: settings that came later do not make runs differ. */
+function essential({ recipe, ...rest }: JsonObject): string {
+  const own = Object.entries(recipe as JsonObject).filter(([name, value]) =>
+    JSON.stringify(value) !== JSON.stringify(PLAIN[name as keyof Recipe])
+  );
+  return JSON.stringify([rest, own.sort()]);
 }
 
 /**
