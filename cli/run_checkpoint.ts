@@ -5,7 +5,15 @@
  */
 import type { LoaderState } from "../data/mod.ts";
 import { CheckpointError, type Device } from "../engine/mod.ts";
-import type { Ema, Module, Optimizer, OptimizerState, StateDict } from "../nn/mod.ts";
+import type {
+  Ema,
+  GradScaler,
+  GradScalerState,
+  Module,
+  Optimizer,
+  OptimizerState,
+  StateDict,
+} from "../nn/mod.ts";
 import {
   type CheckpointGroup,
   type CheckpointState,
@@ -22,6 +30,7 @@ export interface RunParts {
   readonly model: Module;
   readonly optimizer: Optimizer;
   readonly ema?: Ema;
+  readonly scaler?: GradScaler;
   /** Where the data order stands. */
   readonly loader: { state(): LoaderState; restore(state: LoaderState): void };
   /** Tells its data from others. */
@@ -53,7 +62,7 @@ export async function saveRun<E extends JsonObject>(
   parts: RunParts,
   history: RunHistory<E>,
 ): Promise<void> {
-  const { device, model, optimizer, ema, loader, dataset, seed, config } = parts;
+  const { device, model, optimizer, ema, scaler, loader, dataset, seed, config } = parts;
   const tensors = new Map<string, NamedArray>();
   const put = (group: CheckpointGroup, state: StateDict): void => {
     for (const [name, array] of arraysOf(state)) tensors.set(`${group}.${name}`, array);
@@ -80,6 +89,7 @@ export async function saveRun<E extends JsonObject>(
         deviceStep: device.stepIndex,
         optimizer: { kind: state.kind, steps: { ...state.steps } },
         ...(average && { emaUpdates: average.updates }),
+        ...(scaler && { scaler: { ...await scaler.state() } }),
         history: { ...history },
       },
     },
@@ -103,11 +113,12 @@ export async function resumeRun<E extends JsonObject>(
   try {
     const { tensors, state } = await loadCheckpointFile(path);
     checkSame(state, parts);
-    const { optimizer, deviceStep, emaUpdates, history } = extraOf<E>(state);
+    const { optimizer, deviceStep, emaUpdates, scaler, history } = extraOf<E>(state);
     const of = (group: CheckpointGroup) => stateOf(tensorGroup(tensors, group));
     parts.model.loadStateDict(of("model"));
     parts.optimizer.loadState({ ...optimizer, tensors: of("optimizer") });
     parts.ema?.loadState({ updates: emaUpdates ?? NaN, tensors: of("ema") });
+    if (scaler) parts.scaler?.loadState(scaler);
     parts.loader.restore({ epoch: state.epoch, position: state.position });
     parts.device.stepIndex = deviceStep;
     return { step: state.step, history };
@@ -136,16 +147,19 @@ interface Extra<E extends JsonObject> {
   readonly deviceStep: number;
   readonly optimizer: Pick<OptimizerState, "kind" | "steps">;
   readonly emaUpdates?: number;
+  readonly scaler?: GradScalerState;
   readonly history: RunHistory<E>;
 }
 
 /** @throws {CheckpointError} something that a run needs is not there or not what it should be */
 function extraOf<E extends JsonObject>({ step, extra = {} }: CheckpointState): Extra<E> {
-  const { optimizer, deviceStep, emaUpdates, history } = extra as unknown as Partial<Extra<E>>;
+  const { optimizer, deviceStep, emaUpdates, scaler, history } = extra as unknown as Partial<
+    Extra<E>
+  >;
   const whole = typeof optimizer?.kind === "string" && typeof optimizer.steps === "object" &&
     Number.isSafeInteger(deviceStep) && Number.isFinite(history?.seconds) &&
     Array.isArray(history?.losses) && history.losses.length === step &&
     Array.isArray(history.evaluations);
-  if (whole) return { optimizer, deviceStep, emaUpdates, history } as Extra<E>;
+  if (whole) return { optimizer, deviceStep, emaUpdates, scaler, history } as Extra<E>;
   throw new CheckpointError(`the optimiser's state or the curves of its ${step} steps are missing`);
 }

@@ -4,6 +4,7 @@
  */
 import { BatchLoader, type ImageSet, type ImageSource, type Transform } from "../../data/mod.ts";
 import {
+  autocast,
   CheckpointError,
   crossEntropy,
   DataError,
@@ -12,7 +13,7 @@ import {
   type Tensor,
 } from "../../engine/mod.ts";
 import { imageSize, type VisionTransformer } from "../../models/mod.ts";
-import { AdamW, Ema, SpheroMoe, train, type TrainBatch } from "../../nn/mod.ts";
+import { AdamW, Ema, GradScaler, SpheroMoe, train, type TrainBatch } from "../../nn/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { Progress } from "../progress.ts";
@@ -85,7 +86,7 @@ export interface ClassifierResult extends RunHistory {
  * @throws {CheckpointError} the checkpoint cannot be written, or the one to resume is of another run or damaged
  */
 export async function trainClassifier(run: ClassifierRun): Promise<ClassifierResult> {
-  const { device, model, recipe, data, seed, config, checkpoint, observer } = run;
+  const { device, model, recipe, data, seed, checkpoint, observer } = run;
   expectFit(model, data);
   const { batchSize, gradAccumSteps, lr, weightDecay, clipGrad, modelEmaDecay } = recipe;
   const mixes = recipe.mixup > 0 || recipe.cutmix > 0;
@@ -107,7 +108,10 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   const optimizer = new AdamW(groupsOf(recipe, model), { lr, weightDecay, maxGradNorm });
   const ema = modelEmaDecay === null ? undefined : new Ema(optimizer, modelEmaDecay);
   const dataset = loader.source.fingerprint;
-  const parts: RunParts = { device, model, optimizer, ema, loader, dataset, seed, config };
+  const amp = recipe.amp && device.gpu.features.has("shader-f16");
+  const scaler = amp ? new GradScaler(device) : undefined;
+  const config = { ...run.config, ...(recipe.amp && { half: amp }) };
+  const parts: RunParts = { device, model, optimizer, ema, scaler, loader, dataset, seed, config };
   let history: RunHistory = { losses: [], evaluations: [], seconds: 0 };
   let startStep = 0;
   if (run.resume) {
@@ -158,7 +162,9 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
   };
 
   const lossOf = (images: Tensor, target: Tensor): Tensor =>
-    crossEntropy(model.forward(images), target, { labelSmoothing: recipe.smoothing });
+    crossEntropy(autocast(() => model.forward(images), { enabled: amp }), target, {
+      labelSmoothing: recipe.smoothing,
+    });
   await compileKernels(run, mixes, lossOf);
   stopIfAsked(run.signal);
   await observer?.onStart?.({ step: startStep, steps, history });
@@ -175,6 +181,7 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
       loss: lossOf,
       accumulate: gradAccumSteps,
       ...(ema && { afterStep: () => ema.update() }),
+      ...(scaler && { scaler }),
       reportEvery,
       onProgress: async ({ step, losses, lr }) => {
         history.losses.push(...losses);
@@ -198,6 +205,7 @@ export async function trainClassifier(run: ClassifierRun): Promise<ClassifierRes
     return { ...history, imagesPerSecond };
   } finally {
     ema?.dispose();
+    scaler?.dispose();
     optimizer.dispose();
   }
 }

@@ -90,6 +90,8 @@ export interface Recipe {
   /** Noise on the routing logits with the deviation 1 / slots, in training; the authors' is there in evaluation too. */
   readonly routingNoise: boolean;
 
+  /** Matrix products in half, with a scaled loss, where the adapter has `shader-f16`; elsewhere nothing. */
+  readonly amp: boolean;
   /** Decay of an average of the weights, which is evaluated and saved; null: none. */
   readonly modelEmaDecay: number | null;
 }
@@ -124,6 +126,7 @@ export const PLAIN: Recipe = {
   expertDrop: 0,
   expertDropPath: 0,
   routingNoise: false,
+  amp: false,
   modelEmaDecay: null,
 };
 
@@ -151,6 +154,7 @@ export const JETPACK: Recipe = {
   expertDrop: 0.4,
   expertDropPath: 0.1,
   routingNoise: true,
+  amp: true,
 };
 
 /** Recipes by name. */
@@ -247,6 +251,7 @@ const RULES: Readonly<Record<keyof Recipe, Rule>> = {
   expertDrop: rate,
   expertDropPath: rate,
   routingNoise: flag,
+  amp: flag,
   modelEmaDecay: orNull(rate),
 };
 
