@@ -9,7 +9,7 @@
 import { loadMnist } from "../data/datasets.ts";
 import { requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
-import { ARM_NAMES, armsOf, TEMPERATURES } from "./jetpack/arms.ts";
+import { ARM_NAMES, armNamed, armsOf, TEMPERATURES } from "./jetpack/arms.ts";
 import type { RunResult, StepCosts } from "./jetpack/record.ts";
 import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
 import {
@@ -199,6 +199,24 @@ function estimatedSeconds(
   return ms / 1000 * (steps + evaluated / batch / 3) + 5;
 }
 
+/** The command that makes these runs, and those that are missing beside them. */
+function commandFor(runs: readonly RunResult[]): string {
+  const distinct = (values: readonly number[]): number[] =>
+    [...new Set(values)].sort((a, b) => a - b);
+  const seeds = distinct(runs.map(({ seed }) => seed));
+  const temperatures = distinct(runs.flatMap(({ arm }) => armNamed(arm).temperature ?? []));
+  const odd = distinct(
+    runs.filter((run) => run.epochs !== epochsFor(run.size)).map((r) => r.epochs),
+  );
+  return [
+    "deno task experiment:jetpack",
+    `--sizes ${distinct(runs.map(({ size }) => size)).join(",")}`,
+    `--seed ${seeds[0]} --seeds ${seeds[seeds.length - 1] - seeds[0] + 1}`,
+    ...(temperatures.length > 0 ? [`--temperatures ${temperatures.join(",")}`] : []),
+    ...(odd.length > 0 ? [`--epochs ${odd.join(" and ")}`] : []),
+  ].join(" ");
+}
+
 /** Writes table, plots and page of all finished runs of the folder. */
 async function writeResults(
   out: string,
@@ -211,7 +229,7 @@ async function writeResults(
   const findings: Findings = {
     runs,
     costs,
-    command: `deno task experiment:jetpack ${Deno.args.join(" ")}`.trim(),
+    command: commandFor(runs),
     pretraining: `Fashion-MNIST, ${made.images} images, ${made.epochs} epochs, ${
       (100 * made.accuracy).toFixed(1)
     } % of ${made.heldOut} held-out ones`,

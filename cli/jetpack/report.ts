@@ -166,7 +166,7 @@ export function resultsMarkdown(findings: Findings): string {
   const budgets = summarise(findings.runs);
   return `# MoE Jetpack: the comparison
 
-Made by \`${findings.command}\`; do not edit by hand.
+Made by \`${findings.command}\`, which goes on with the runs that are missing here; do not edit by hand.
 
 A small dense ViT (0.3 million parameters) that has only seen clothes (Fashion-MNIST) learns handwritten digits (MNIST):
 as it is, as a mixture of experts made from it, and beside models that start from random weights. ${
