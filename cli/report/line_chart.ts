@@ -33,7 +33,7 @@ export interface ChartOptions {
 const WIDTH = 560, HEIGHT = 320;
 const LEFT = 52, TOP = 34, BOTTOM = 42;
 /** Room for names at the lines' ends, and for a legend. */
-const NAMES = 84, LEGEND = 172;
+const NAMES = 84, LEGEND = 204;
 
 /** Draws the chart; the SVG scales to its container. */
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
