@@ -188,8 +188,11 @@ async function runModel(
   model.eval();
   stopIfAsked(signal);
   const evaluation = await evaluateClassifier(device, model, heldOut, EVALUATION);
-  const evaluations = run.evaluations.slice(0, -1);
-  evaluations.push({ step: run.losses.length, accuracy: evaluation.accuracy });
+  const last = run.evaluations[run.evaluations.length - 1];
+  const evaluations = [...run.evaluations.slice(0, -1), {
+    ...last,
+    accuracy: evaluation.accuracy,
+  }];
   return {
     model,
     evaluation,
