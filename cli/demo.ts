@@ -7,7 +7,7 @@
  * @module
  */
 import { loadMnist } from "../data/datasets.ts";
-import { balancedSample, type ImageSet, subset } from "../data/mod.ts";
+import { balancedSample, imageAt, type ImageSet, subset } from "../data/mod.ts";
 import { type Device, requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import {
@@ -17,18 +17,21 @@ import {
   VisionTransformerMoe,
 } from "../models/mod.ts";
 import { Rng, type StateDict } from "../nn/mod.ts";
-import { evaluateClassifier, type Evaluation, trainClassifier } from "./demo/classifier.ts";
-import { epochsFor, MOE, TRAINING, trainingTransform } from "./demo/recipe.ts";
+import { evaluateClassifier, type Evaluation, trainClassifier } from "./training/classifier.ts";
+import { epochsFor, EVALUATION, MOE, recipeFor, TRAINING } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";
-import { routingOf } from "./demo/routing.ts";
 import { removeRun } from "./run_checkpoint.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
+import { pixelsOf, type RoutedImage } from "./routing/pictures.ts";
+import { routingOf, usageOf } from "./routing/routing.ts";
 import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
 import { duration } from "./progress.ts";
 import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
-import { loadWeights, saveWeights } from "./weights.ts";
+import { saveModel } from "./training/model_file.ts";
+import type { Recipe } from "./training/recipe.ts";
+import { loadWeights } from "./weights.ts";
 
 const DEFAULTS = { digits: "500", seed: "0", method: "uniform", shift: "2", "held-out": "2000" };
 
@@ -127,15 +130,11 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
     recycled: recycled.record,
     scratch: scratch.record,
     recycling: recyclingRows(report),
-    routing: await routingOf(
-      device,
-      recycled.model,
-      heldOut,
-      examples(heldOut, recycled.evaluation),
-      recycled.evaluation.predictions,
-    ),
+    routing: await routed(device, recycled, heldOut),
+    usage: await usageOf(device, recycled.model, heldOut, EVALUATION, CURVE),
+    usedOn: Math.min(CURVE, held),
   };
-  await save(record, recycled.model, out);
+  await save(record, recycled.model, recipeFor(epochs, settings.shift), out);
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   console.log(
     `demo: recycled ${percent(record.recycled.accuracy)}, from scratch ${
@@ -177,21 +176,23 @@ async function runModel(
     device,
     model,
     data: train,
-    transform: trainingTransform(shift),
-    epochs,
+    recipe: recipeFor(epochs, shift),
     seed,
     label: name === "recycled" ? "recycled    " : "from scratch",
     signal,
-    evaluate: async () => (await evaluateClassifier(device, model, curve)).accuracy,
+    evaluate: async () => (await evaluateClassifier(device, model, curve, EVALUATION)).accuracy,
     checkpoint: { path: `${out}/${name}.run.safetensors`, every: 50 },
     resume,
     config: { kind: name, epochs, digits: train.count, method, shift },
   });
   model.eval();
   stopIfAsked(signal);
-  const evaluation = await evaluateClassifier(device, model, heldOut);
-  const evaluations = run.evaluations.slice(0, -1);
-  evaluations.push({ step: run.losses.length, accuracy: evaluation.accuracy });
+  const evaluation = await evaluateClassifier(device, model, heldOut, EVALUATION);
+  const last = run.evaluations[run.evaluations.length - 1];
+  const evaluations = [...run.evaluations.slice(0, -1), {
+    ...last,
+    accuracy: evaluation.accuracy,
+  }];
   return {
     model,
     evaluation,
@@ -204,6 +205,28 @@ async function runModel(
       imagesPerSecond: run.imagesPerSecond,
     },
   };
+}
+
+/** Some digits with their way through the experts. */
+async function routed(
+  device: Device,
+  { model, evaluation }: Finished,
+  data: ImageSet,
+): Promise<RoutedImage[]> {
+  const images: RoutedImage[] = [];
+  for (const index of examples(data, evaluation)) {
+    const image = imageAt(data, index), label = data.labels[index];
+    const answer = evaluation.predictions[index];
+    images.push({
+      caption: answer === label ? `a ${label}, recognised` : `a ${label}, taken for ${answer}`,
+      channels: image.channels,
+      height: image.height,
+      width: image.width,
+      pixels: pixelsOf(image),
+      layers: await routingOf(device, model, EVALUATION(image, new Rng(0, "routing")).data),
+    });
+  }
+  return images;
 }
 
 /** One image of each of six classes, a mistaken one where there is one. */
@@ -232,8 +255,14 @@ function recyclingRows(report: RecycleReport): DemoRecord["recycling"] {
   });
 }
 
-async function save(record: DemoRecord, model: VisionTransformerMoe, out: string): Promise<void> {
-  await saveWeights(`${out}/moe_vit.safetensors`, model);
+async function save(
+  record: DemoRecord,
+  model: VisionTransformerMoe,
+  recipe: Recipe,
+  out: string,
+): Promise<void> {
+  const names = Array.from({ length: 10 }, (_, digit) => String(digit));
+  await saveModel(`${out}/moe_vit.safetensors`, model, { model: MOE, recipe, names });
   await writeFileAtomic(`${out}/result.json`, JSON.stringify(record, null, 1) + "\n");
   await writeFileAtomic(`${out}/report.html`, demoReport(record));
   for (const run of ["recycled", "scratch"]) await removeRun(`${out}/${run}.run.safetensors`);

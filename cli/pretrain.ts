@@ -11,8 +11,8 @@ import { requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import { VisionTransformer } from "../models/mod.ts";
 import { Rng } from "../nn/mod.ts";
-import { evaluateClassifier, trainClassifier } from "./demo/classifier.ts";
-import { DENSE, TRAINING, trainingTransform } from "./demo/recipe.ts";
+import { evaluateClassifier, trainClassifier } from "./training/classifier.ts";
+import { DENSE, EVALUATION, recipeFor, TRAINING } from "./demo/recipe.ts";
 import { removeRun } from "./run_checkpoint.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
 import { readArguments, runMain, wholeNumber } from "./main.ts";
@@ -82,19 +82,18 @@ async function pretrain(settings: Settings, signal: AbortSignal): Promise<void> 
     device,
     model,
     data,
-    transform: trainingTransform(0),
-    epochs,
+    recipe: recipeFor(epochs, 0),
     seed,
     label: "pretrain",
     signal,
-    evaluate: async () => (await evaluateClassifier(device, model, held)).accuracy,
+    evaluate: async () => (await evaluateClassifier(device, model, held, EVALUATION)).accuracy,
     checkpoint: { path: `${out}.run`, every: 200 },
     resume,
     config: { kind: "pretrain", model: { ...DENSE }, images, epochs },
   });
   model.eval();
   stopIfAsked(signal);
-  const { accuracy } = await evaluateClassifier(device, model, test);
+  const { accuracy } = await evaluateClassifier(device, model, test, EVALUATION);
   console.log(`pretrain: ${(100 * accuracy).toFixed(2)} % of ${test.count} held-out images`);
 
   await saveWeights(out, model);

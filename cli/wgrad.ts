@@ -30,6 +30,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "train MCGaze on synthetic clips: [--preset NAME] [--out DIR] [--resume] …",
     load: () => import("./wgrad/train_gaze.ts"),
   },
+  train: {
+    about: "train a classifier by a recipe: --data SET --out DIR (--model NAME | --from FILE)",
+    load: () => import("./wgrad/train.ts"),
+  },
+  eval: {
+    about: "measure a trained model: FILE --data SET [--json]",
+    load: () => import("./wgrad/eval.ts"),
+  },
+  routing: {
+    about: "show how a mixture of experts routes images: FILE [IMAGE…] --out DIR [--data SET]",
+    load: () => import("./wgrad/routing.ts"),
+  },
 };
 
 function usage(): string {

@@ -1,5 +1,5 @@
 /**
- * IDX data sets on disk (Deno and Node only; `data/mod.ts` holds what browsers can use).
+ * IDX and CIFAR data sets on disk (Deno and Node only; `data/mod.ts` holds what browsers can use).
  * @module
  */
 import { readdir } from "node:fs/promises";
@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { DataError } from "../engine/errors.ts";
 import { codeOf, fileError } from "../io/file_error.ts";
 import { readFileBytes } from "../io/files.ts";
+import { type CifarClasses, readCifar } from "./cifar.ts";
 import { type IdxArray, readIdx } from "./idx.ts";
 import {
   type DatasetParts,
@@ -80,6 +81,56 @@ export async function isIdxFolder(folder: string): Promise<boolean> {
     candidates(`${prefix}-images`, "idx3-ubyte").some((name) => names.includes(name)) &&
     candidates(`${prefix}-labels`, "idx1-ubyte").some((name) => names.includes(name))
   );
+}
+
+/** The files of each part of the two CIFARs, and the file of the classes' names. */
+const CIFAR: Readonly<
+  Record<CifarClasses, Record<DatasetPart, readonly string[]> & { names: string }>
+> = {
+  10: {
+    train: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
+    test: ["test_batch.bin"],
+    names: "batches.meta.txt",
+  },
+  100: { train: ["train.bin"], test: ["test.bin"], names: "fine_label_names.txt" },
+};
+
+/** Which CIFAR's binary files a folder holds, all of them; null where none. */
+export async function cifarIn(folder: string): Promise<CifarClasses | null> {
+  const there = await listFolder(folder).catch((): string[] => []);
+  const whole = (
+    [, { train, test }]: [string, { train: readonly string[]; test: readonly string[] }],
+  ) => [...train, ...test].every((name) => there.includes(name));
+  const found = Object.entries(CIFAR).find(whole);
+  return found === undefined ? null : Number(found[0]) as CifarClasses;
+}
+
+/**
+ * Reads both parts of a folder with the binary files of CIFAR-10 or CIFAR-100, unpacked.
+ * @throws {DataError} a file is missing, damaged, or no such file; names the path
+ */
+export async function loadCifarFolder(folder: string): Promise<DatasetParts> {
+  const classes = await cifarIn(folder);
+  if (classes === null) {
+    throw new DataError(
+      `${folder}: want data_batch_1.bin to data_batch_5.bin and test_batch.bin (CIFAR-10), or train.bin and ` +
+        "test.bin (CIFAR-100), unpacked from the binary version",
+    );
+  }
+  const files = CIFAR[classes];
+  const text = await readFileBytes(join(folder, files.names), DataError).then(
+    (bytes) => new TextDecoder().decode(bytes),
+    () => "",
+  );
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const names = lines.length === classes ? lines : undefined;
+  const part = async (which: DatasetPart): Promise<ImageSet> => {
+    const bytes = await Promise.all(
+      files[which].map((name) => readFileBytes(join(folder, name), DataError)),
+    );
+    return readCifar(bytes, classes, names, `${folder} (${which})`);
+  };
+  return { train: await part("train"), test: await part("test") };
 }
 
 async function listFolder(folder: string): Promise<readonly string[]> {

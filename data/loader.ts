@@ -3,8 +3,9 @@
  * a batch of them looks like, is for `BatchLoader` (images) and `ClipLoader` (clips of frames) to say.
  *
  * Nothing random here has a history. The order of epoch e is drawn from cell e of the stream "data/order", what is done
- * to item i in epoch e from cell (e, i) of "data/augment". So (epoch, position) says all: a loader put there gives
- * exactly the batches that the first one would have given.
+ * to item i in epoch e from cell (e, i) of "data/augment", what is done to a batch from cell (e, position) of
+ * "data/batch". So (epoch, position) says all: a loader put there gives exactly the batches that the first one would have
+ * given.
  * @module
  */
 import { DataError, ShapeError } from "../engine/errors.ts";
@@ -40,6 +41,8 @@ export interface BatchPlan {
   readonly indices: Uint32Array;
   /** The generator of an item in this epoch. */
   augment(index: number): Rng;
+  /** The generator of what happens to the batch as a whole. */
+  readonly rng: Rng;
   /**
    * To be awaited between items: lets the tasks that wait (a frame, a readback) run when it is time to.
    * @throws {DataError} the loop over batches was left in the meantime; nobody looks at this
@@ -60,6 +63,7 @@ export abstract class Loader<Batch> {
   readonly #options: Required<Omit<LoaderOptions, "seed">>;
   readonly #order: Rng;
   readonly #augment: Rng;
+  readonly #batch: Rng;
   #state: LoaderState = { epoch: 0, position: 0 };
   #running = false;
   #orderOf: { epoch: number; indices: Uint32Array } | undefined;
@@ -92,6 +96,7 @@ export abstract class Loader<Batch> {
     const rng = new Rng(seed, "data");
     this.#order = rng.fork("order");
     this.#augment = rng.fork("augment");
+    this.#batch = rng.fork("batch");
   }
 
   /** Makes one batch. */
@@ -183,6 +188,7 @@ export abstract class Loader<Batch> {
       epoch,
       indices: this.#indices(epoch).slice(position, position + this.#options.batchSize),
       augment: (index) => this.#augment.cell(epoch, index),
+      rng: this.#batch.cell(epoch, position),
       pause: async () => {
         if (performance.now() > pauseAt) pauseAt = await nextSlice(work);
       },

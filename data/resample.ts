@@ -93,18 +93,25 @@ export function randomAffine(ranges: AffineRanges): Transform {
     const right = (2 * rng.uniform() - 1) * translate * image.width;
     const down = (2 * rng.uniform() - 1) * translate * image.height;
     const [cos, sin] = cosSinDegrees(angle);
-    return sampleAffine(image, cos / factor, sin / factor, right, down, value);
+    const matrix = [cos / factor, -sin / factor, sin / factor, cos / factor] as const;
+    return sampleAffine(image, matrix, right, down, [value]);
   };
 }
 
-/** Reads, for each output pixel, the input where the inverse map puts it: u = cos x - sin y, v = sin x + cos y. */
-function sampleAffine(
+/**
+ * Reads, for each output pixel, the input where a map about the image's middle puts it, bilinear:
+ *
+ *     u = a x + b y,  v = c x + d y,  with x and y from the middle, moved by `right` and `down`
+ *
+ * @param matrix a, b, c, d
+ * @param fill what stands outside, for all channels or for each
+ */
+export function sampleAffine(
   image: FloatImage,
-  cos: number,
-  sin: number,
+  [a, b, c, d]: readonly [number, number, number, number],
   right: number,
   down: number,
-  value: number,
+  fill: readonly number[],
 ): FloatImage {
   const { channels, height, width, data } = image;
   const out = makeImage(channels, height, width);
@@ -112,17 +119,26 @@ function sampleAffine(
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const dx = x - middleX - right, dy = y - middleY - down;
-      const u = cos * dx - sin * dy + middleX, v = sin * dx + cos * dy + middleY;
+      const u = a * dx + b * dy + middleX, v = c * dx + d * dy + middleY;
       const left = Math.floor(u), top = Math.floor(v);
-      for (let c = 0; c < channels; c++) {
-        const plane = c * height;
+      const inside = left >= 0 && top >= 0 && left < width - 1 && top < height - 1;
+      for (let channel = 0; channel < channels; channel++) {
+        const plane = channel * height;
+        const at = (plane + top) * width + left, to = (plane + y) * width + x;
+        if (inside) {
+          const upper = mix(data[at], data[at + 1], u - left);
+          const lower = mix(data[at + width], data[at + width + 1], u - left);
+          out.data[to] = mix(upper, lower, v - top);
+          continue;
+        }
+        const value = fill[fill.length === 1 ? 0 : channel];
         const pixel = (row: number, column: number): number =>
           row < 0 || row >= height || column < 0 || column >= width
             ? value
             : data[(plane + row) * width + column];
         const upper = mix(pixel(top, left), pixel(top, left + 1), u - left);
         const lower = mix(pixel(top + 1, left), pixel(top + 1, left + 1), u - left);
-        out.data[(plane + y) * width + x] = mix(upper, lower, v - top);
+        out.data[to] = mix(upper, lower, v - top);
       }
     }
   }

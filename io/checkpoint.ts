@@ -1,8 +1,8 @@
 /**
  * Training checkpoints: one safetensors file that any safetensors reader opens.
  *
- * Its tensors are in two groups, `model.*` (weights and buffers) and `optimizer.*` (moments and the like). Everything
- * else that decides how training goes on is in `__metadata__`: `format` "wgrad-checkpoint", `version`, and one JSON
+ * Its tensors are in groups: `model.*` (weights and buffers), `optimizer.*` (moments and the like) and, where a run keeps
+ * one, `ema.*` (an average of the weights). Everything else that decides how training goes on is in `__metadata__`: `format` "wgrad-checkpoint", `version`, and one JSON
  * text a field of `CheckpointState`. The functions here are pure; `io/files.ts` reads and writes the files.
  * @module
  */
@@ -20,7 +20,7 @@ import type { TensorToWrite } from "./safetensors_write.ts";
 import { excerpt, parseStrictJson } from "./strict_json.ts";
 
 /** The tensor groups of a checkpoint; a tensor's name is `<group>.<name>`. */
-export type CheckpointGroup = "model" | "optimizer";
+export type CheckpointGroup = "model" | "optimizer" | "ema";
 
 /** All of a training run but its tensors; with them it goes on as if it had never stopped. */
 export interface CheckpointState {
@@ -48,7 +48,7 @@ export interface CheckpointState {
 
 /** A checkpoint as a program holds it. */
 export interface Checkpoint<T = NamedArray> {
-  /** Tensors by full name, `model.…` and `optimizer.…`. */
+  /** Tensors by full name, `model.…`, `optimizer.…`, `ema.…`. */
   readonly tensors: ReadonlyMap<string, T>;
   /** Everything but the tensors. */
   readonly state: CheckpointState;
@@ -56,7 +56,7 @@ export interface Checkpoint<T = NamedArray> {
 
 /** A checkpoint as a safetensors file holds it. */
 export interface EncodedCheckpoint<T = NamedArray> {
-  /** Tensors by full name, `model.…` and `optimizer.…`. */
+  /** Tensors by full name, `model.…`, `optimizer.…`, `ema.…`. */
   readonly tensors: ReadonlyMap<string, T>;
   /** The `__metadata__` strings. */
   readonly metadata: ReadonlyMap<string, string>;
@@ -194,11 +194,11 @@ function checkField(name: keyof CheckpointState, value: JsonValue, label: string
 function checkGroups(names: Iterable<string>, label: string): void {
   let weights = 0;
   for (const name of names) {
-    if (!/^(model|optimizer)\../.test(name)) {
+    if (!/^(model|optimizer|ema)\../.test(name)) {
       throw new CheckpointError(
         `${label}: tensor ${
           excerpt(name)
-        } is in no group; names start with "model." or "optimizer."`,
+        } is in no group; names start with "model.", "optimizer." or "ema."`,
       );
     }
     if (name.startsWith("model.")) weights++;

@@ -48,6 +48,7 @@ function experts(config: MoeVitConfig, block: number): TokenMixer {
       univExperts: config.univExperts,
       coreHidden: expertHidden(config, "core_experts"),
       univHidden: expertHidden(config, "univ_experts"),
+      temperatures: config.temperatures,
     })
     : new SoftMoe(config.embedDim, {
       ...shared,

@@ -23,6 +23,11 @@ export interface MoeVitConfig extends VitConfig {
   readonly numExperts: number;
   /** Slots of each expert: how many mixtures of tokens it sees of an image. Default 1. */
   readonly slotsPerExpert: number;
+  /**
+   * First temperatures of a SpheroMoE's dispatch and combine. Default [0.5, 0.5], the authors'. The cosines of random
+   * directions spread by 1 / sqrt(embedDim): far above that all experts start with the mean of the tokens.
+   */
+  readonly temperatures: readonly [dispatch: number, combine: number];
   /** Layer norm on the slots' queries. Default false. */
   readonly slotLayernorm: boolean;
   /** Factor on the hidden neurons of all experts. Default 1. */
@@ -30,10 +35,10 @@ export interface MoeVitConfig extends VitConfig {
   /** Learned scale and offset around the experts of a Soft MoE layer. Default false. */
   readonly layerScale: boolean;
   /**
-   * Normal noise on the routing logits, while evaluating too, as the authors' code does. Default false: their default
-   * is true, which makes a model's answers random.
+   * Normal noise on the routing logits: `true` while evaluating too, as the authors' code does, `"training"` in training
+   * mode only. Default false: the authors' default is true, which makes a model's answers random.
    */
-  readonly addNoise: boolean;
+  readonly addNoise: boolean | "training";
   /** Standard deviation of that noise. Default 1. */
   readonly noiseMult: number;
   /** Dropout on the experts' outputs. Default 0 (theirs 0.4: small data sets do not survive it). */
@@ -61,6 +66,7 @@ export function moeVitConfig(options: MoeVitOptions = {}): MoeVitConfig {
     univFactor: 1 / 4,
     numExperts: 192,
     slotsPerExpert: 1,
+    temperatures: [0.5, 0.5],
     slotLayernorm: false,
     compressRatio: 1,
     layerScale: false,

@@ -16,6 +16,7 @@ export {
 } from "./conv2d.ts";
 export { DropPath } from "./drop_path.ts";
 export { Dropout } from "./dropout.ts";
+export { Ema, type EmaState } from "./ema.ts";
 export { DynamicConv, type DynamicConvConfig } from "./dynamic_conv.ts";
 export { ExpertLinear, Experts, type ExpertsConfig, OffsetScale } from "./experts.ts";
 export { GradScaler, type GradScalerOptions, type GradScalerState } from "./grad_scaler.ts";
@@ -42,6 +43,7 @@ export {
   Optimizer,
   type OptimizerOptions,
   type OptimizerState,
+  type ParameterCopy,
   type ParameterGroup,
   type SpanSettings,
   type StepTensors,

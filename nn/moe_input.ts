@@ -4,6 +4,7 @@
  */
 import { reshape } from "../engine/ops/reshape.ts";
 import { ShapeError } from "../engine/errors.ts";
+import { gaussianNoise } from "../engine/ops/dropout.ts";
 import type { Tensor } from "../engine/tensor.ts";
 
 /**
@@ -35,8 +36,11 @@ export interface MoeConfig {
   keyProj?: boolean;
   /** Learned scale and offset of the queries; default false. */
   queryProj?: boolean;
-  /** Normal noise on the routing logits, while evaluating too, as the authors' code has it; default false. */
-  addNoise?: boolean;
+  /**
+   * Normal noise on the routing logits: `true` while evaluating too, as the authors' code has it, `"training"` in training
+   * mode only; default false.
+   */
+  addNoise?: boolean | "training";
   /** Standard deviation of the noise; default 1. */
   noiseMult?: number;
   /** Dropout of the experts' outputs; default 0. */
@@ -45,4 +49,14 @@ export interface MoeConfig {
   dropAct?: number;
   /** Probability of dropping all experts of a sample while training; default 0. */
   dropPath?: number;
+}
+
+/** Noise for routing logits, as a layer's settings say; null: none. */
+export function routingNoise(
+  { addNoise = false, noiseMult = 1 }: MoeConfig,
+  logits: Tensor,
+  training: boolean,
+): Tensor | null {
+  const noisy = addNoise === "training" ? training : addNoise;
+  return noisy ? gaussianNoise(logits.device, logits.shape, noiseMult) : null;
 }

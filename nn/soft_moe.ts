@@ -11,9 +11,9 @@
  */
 import { mul } from "../engine/ops/arithmetic.ts";
 import { cosineScores } from "../engine/ops/cosine_routing.ts";
-import { gaussianNoise } from "../engine/ops/dropout.ts";
 import { l2Normalize } from "../engine/ops/l2_normalize.ts";
 import { combineMerge, dispatchMerge } from "../engine/ops/soft_merge.ts";
+import { softmax } from "../engine/ops/softmax.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { checkAmount, checkCount } from "./check.ts";
 import { DropPath } from "./drop_path.ts";
@@ -21,7 +21,7 @@ import { Experts, OffsetScale } from "./experts.ts";
 import { normal, ones } from "./init.ts";
 import { LayerNorm } from "./layer_norm.ts";
 import { Module } from "./module.ts";
-import { type MoeConfig, onTokens } from "./moe_input.ts";
+import { type MoeConfig, onTokens, routingNoise } from "./moe_input.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Options of `SoftMoe`. */
@@ -48,7 +48,7 @@ export class SoftMoe extends Module {
   readonly #slotNorm: LayerNorm | null;
   readonly #keyProj: OffsetScale | null;
   readonly #queryProj: OffsetScale | null;
-  readonly #noise: number | null;
+  readonly #noise: Pick<MoeConfig, "addNoise" | "noiseMult">;
   readonly #dropPath: DropPath;
 
   /** Experts on `dim` channels. @throws {ShapeError} for a setting that is none */
@@ -66,7 +66,7 @@ export class SoftMoe extends Module {
     this.#keyProj = config.keyProj ? proj("phi_key_proj") : null;
     this.#queryProj = config.queryProj ? proj("phi_query_proj") : null;
     this.experts = this.child("experts", new Experts(experts, dim, hidden, config));
-    this.#noise = config.addNoise ? config.noiseMult ?? 1 : null;
+    this.#noise = { addNoise: config.addNoise, noiseMult: config.noiseMult };
     this.#dropPath = this.child("expert_drop", new DropPath(dropPath));
   }
 
@@ -75,12 +75,26 @@ export class SoftMoe extends Module {
     return onTokens("SoftMoe", x, this.dim, (tokens) => this.#mix(tokens));
   }
 
-  #mix(x: Tensor): Tensor {
+  /** How much of each token every slot reads: [B, N, E slots], summing to 1 over the tokens; without noise. */
+  dispatchWeights(x: Tensor): Tensor {
+    return softmax(this.#scores(x), 1);
+  }
+
+  /** How much of each slot's answer every token takes: [B, N, E slots], summing to 1 over the slots; without noise. */
+  combineWeights(x: Tensor): Tensor {
+    return softmax(this.#scores(x), 2);
+  }
+
+  #scores(x: Tensor): Tensor {
     const key = this.#keyProj?.forward(x) ?? x;
     const phi = this.#queryProj?.forward(this.phi) ?? this.phi;
     const query = mul(this.#slotNorm?.forward(phi) ?? l2Normalize(phi), this.scale);
-    const c = cosineScores(key, query, { normalizeKeys: this.#slotNorm === null });
-    const noise = this.#noise === null ? null : gaussianNoise(x.device, c.shape, this.#noise);
+    return cosineScores(key, query, { normalizeKeys: this.#slotNorm === null });
+  }
+
+  #mix(x: Tensor): Tensor {
+    const c = this.#scores(x);
+    const noise = routingNoise(this.#noise, c, this.training);
     const u = dispatchMerge(x, c, 1, { experts: this.experts.count, noise });
     const o = combineMerge(c, 1, this.experts.forward(u), { kind: "softmax", noise });
     // Combining is linear in the experts' outputs, so dropping all of a sample's may come after it.

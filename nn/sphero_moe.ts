@@ -11,8 +11,8 @@
  * @module
  */
 import { cosineScores, sphereQueries } from "../engine/ops/cosine_routing.ts";
-import { gaussianNoise } from "../engine/ops/dropout.ts";
 import { div } from "../engine/ops/arithmetic.ts";
+import { entmax15 } from "../engine/ops/entmax.ts";
 import { reshape } from "../engine/ops/reshape.ts";
 import { softmax } from "../engine/ops/softmax.ts";
 import { concat, slice } from "../engine/ops/shape_ops.ts";
@@ -25,7 +25,7 @@ import { Experts, OffsetScale } from "./experts.ts";
 import { constant, orthogonal } from "./init.ts";
 import { LayerNorm } from "./layer_norm.ts";
 import { Module } from "./module.ts";
-import { type MoeConfig, onTokens } from "./moe_input.ts";
+import { type MoeConfig, onTokens, routingNoise } from "./moe_input.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Options of `SpheroMoe`. */
@@ -40,6 +40,8 @@ export interface SpheroMoeConfig extends MoeConfig {
   univHidden?: number;
   /** Parts of the channels that are routed alone; default 1. */
   heads?: number;
+  /** First temperatures of dispatch and combine, not 0; default [0.5, 0.5], the authors'. */
+  temperatures?: readonly [dispatch: number, combine: number];
 }
 
 /**
@@ -50,7 +52,7 @@ export interface SpheroMoeConfig extends MoeConfig {
 export class SpheroMoe extends Module {
   /** Embeddings of the slots, [E, slots, D], core experts first; they start orthogonal. */
   readonly phi: Parameter;
-  /** The temperatures: dispatch, combine. They start at 0.5. */
+  /** The temperatures: dispatch, combine. */
   readonly scales: readonly [Parameter, Parameter];
   /** The large experts. */
   readonly coreExperts: Experts;
@@ -60,7 +62,7 @@ export class SpheroMoe extends Module {
   readonly #slotNorm: LayerNorm | null;
   readonly #keyProj: OffsetScale | null;
   readonly #queryProj: OffsetScale | null;
-  readonly #noise: number | null;
+  readonly #noise: Pick<MoeConfig, "addNoise" | "noiseMult">;
   readonly #dropPath: DropPath;
 
   /**
@@ -71,11 +73,16 @@ export class SpheroMoe extends Module {
   constructor(/** Channels, D. */ readonly dim: number, config: SpheroMoeConfig) {
     super();
     const { coreExperts, univExperts, coreHidden = 4 * dim, univHidden = dim, heads = 1 } = config;
-    const { slotsPerExpert = 1, noiseMult = 1 } = config;
+    const { slotsPerExpert = 1, noiseMult = 1, temperatures = [0.5, 0.5] } = config;
     for (const [name, n] of Object.entries({ coreExperts, univExperts, slotsPerExpert, heads })) {
       checkCount("SpheroMoe", name, n);
     }
     checkAmount("SpheroMoe", "noiseMult", noiseMult);
+    for (const t of temperatures) {
+      if (!Number.isFinite(t) || t === 0) {
+        throw new ShapeError(`SpheroMoe: a temperature is ${t}, needs a number other than 0`);
+      }
+    }
     if (!Number.isInteger(dim / heads)) {
       throw new ShapeError(`SpheroMoe: dim ${dim} is not divisible by ${heads} heads`);
     }
@@ -89,7 +96,7 @@ export class SpheroMoe extends Module {
     this.#slotNorm = config.slotLayernorm
       ? this.child("slot_norm", new LayerNorm(dim / heads))
       : null;
-    this.scales = this.child("scales", new Temperatures()).both;
+    this.scales = this.child("scales", new Temperatures(temperatures)).both;
     const proj = (name: string) => this.child(name, new OffsetScale(dim / heads));
     this.#keyProj = config.keyProj ? proj("phi_key_proj") : null;
     this.#queryProj = config.queryProj ? proj("phi_query_proj") : null;
@@ -102,7 +109,7 @@ export class SpheroMoe extends Module {
       new Experts(univExperts, dim, univHidden, config),
     );
     this.#heads = heads;
-    this.#noise = config.addNoise ? noiseMult : null;
+    this.#noise = { addNoise: config.addNoise, noiseMult };
     this.#dropPath = this.child("expert_drop", new DropPath(config.dropPath ?? 0));
   }
 
@@ -116,13 +123,22 @@ export class SpheroMoe extends Module {
    * @throws {ShapeError} with several heads, which have weights of their own
    */
   dispatchWeights(x: Tensor): Tensor {
+    return softmax(div(this.#scores("dispatchWeights", x), this.scales[0]), 1);
+  }
+
+  /**
+   * How much of each slot's answer every token takes: [B, N, E slots], summing to 1 over the slots; without noise.
+   * @throws {ShapeError} with several heads, which have weights of their own
+   */
+  combineWeights(x: Tensor): Tensor {
+    return entmax15(div(this.#scores("combineWeights", x), this.scales[1]), 2);
+  }
+
+  #scores(method: string, x: Tensor): Tensor {
     if (this.#heads > 1) {
-      throw new ShapeError(
-        `SpheroMoe.dispatchWeights(): the layer has ${this.#heads} heads, needs 1`,
-      );
+      throw new ShapeError(`SpheroMoe.${method}(): the layer has ${this.#heads} heads, needs 1`);
     }
-    const scores = cosineScores(this.#keyProj?.forward(x) ?? x, this.#queries()[0]);
-    return softmax(div(scores, this.scales[0]), 1);
+    return cosineScores(this.#keyProj?.forward(x) ?? x, this.#queries()[0]);
   }
 
   #mix(x: Tensor): Tensor {
@@ -131,7 +147,7 @@ export class SpheroMoe extends Module {
     const heads = this.#split(x, 2).map((tokens, h) => {
       const key = this.#keyProj?.forward(tokens) ?? tokens;
       const c = cosineScores(key, queries[h]);
-      const noise = this.#noise === null ? null : gaussianNoise(x.device, c.shape, this.#noise);
+      const noise = routingNoise(this.#noise, c, this.training);
       const u = dispatchMerge(tokens, c, this.scales[0], { experts, noise });
       return { c, noise, u };
     });
@@ -179,8 +195,13 @@ function joined(parts: readonly Tensor[]): Tensor {
 
 /** The two learned temperatures, keys `0` and `1`. */
 class Temperatures extends Module {
-  readonly both: readonly [Parameter, Parameter] = [
-    this.parameter("0", new Parameter([], constant(0.5))),
-    this.parameter("1", new Parameter([], constant(0.5))),
-  ];
+  readonly both: readonly [Parameter, Parameter];
+
+  constructor([dispatch, combine]: readonly [number, number]) {
+    super();
+    this.both = [
+      this.parameter("0", new Parameter([], constant(dispatch))),
+      this.parameter("1", new Parameter([], constant(combine))),
+    ];
+  }
 }

@@ -56,6 +56,8 @@ export interface TrainOptions {
   scaler?: GradScaler;
   /** Batches whose gradients are added up for one step; each loss is divided by this. Default 1. */
   accumulate?: number;
+  /** Recorded as the end of each step, after the optimiser's: such as the update of a weight average. */
+  afterStep?: () => void;
   /** Record each step's commands once and replay them. Default true. */
   capture?: boolean;
   /** Losses are read when a multiple of this many steps is done, before a save and at the end. Default 10. */
@@ -161,7 +163,7 @@ interface StepRunner {
 
 /** What the parts of a step are made of. */
 export interface StepOptions
-  extends Pick<TrainOptions, "optimizer" | "loss" | "accumulate" | "scaler"> {
+  extends Pick<TrainOptions, "optimizer" | "loss" | "accumulate" | "scaler" | "afterStep"> {
   /** Where the model lives. */
   readonly device: Device;
 }
@@ -171,7 +173,7 @@ export interface StepOptions
  * overwrites gradients, later ones add; the last one updates.
  */
 export function stepParts(
-  { device, optimizer, loss, accumulate = 1, scaler }: StepOptions,
+  { device, optimizer, loss, accumulate = 1, scaler, afterStep }: StepOptions,
 ): ((...inputs: Tensor[]) => Tensor)[] {
   const work = (first: boolean, last: boolean) => (...inputs: Tensor[]): Tensor => {
     if (first) optimizer.zeroGrad();
@@ -182,6 +184,7 @@ export function stepParts(
       scaler.step(optimizer);
       scaler.update();
     } else if (last) optimizer.step();
+    if (last) afterStep?.();
     return value.detach();
   };
   const first = work(true, accumulate === 1), middle = work(false, false), last = work(false, true);

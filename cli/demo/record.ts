@@ -2,18 +2,15 @@
  * What a demo run leaves behind: the JSON record, from which the report is drawn.
  * @module
  */
+import type { RoutedImage } from "../routing/pictures.ts";
+import type { LayerUsage } from "../routing/routing.ts";
+import type { AccuracyAt } from "../run_checkpoint.ts";
 
 /** One point of a learning curve. */
 export interface CurvePoint {
   readonly step: number;
   /** Training loss of this step's batch. */
   readonly loss: number;
-}
-
-/** Accuracy on held-out digits at some step. */
-export interface EvaluationPoint {
-  readonly step: number;
-  readonly accuracy: number;
 }
 
 /** One of the two models of the comparison. */
@@ -23,31 +20,12 @@ export interface RunRecord {
   /** Learning curve, one point a step. */
   readonly losses: readonly CurvePoint[];
   /** Held-out accuracy along the way, measured on a part of the held-out digits. */
-  readonly evaluations: readonly EvaluationPoint[];
+  readonly evaluations: readonly AccuracyAt[];
   /** confusion[true][predicted], counts. */
   readonly confusion: readonly (readonly number[])[];
   /** Wall time of training, evaluations included. */
   readonly seconds: number;
   readonly imagesPerSecond: number;
-}
-
-/** How the tokens of one image reached the experts of one layer. */
-export interface LayerRouting {
-  /** State-dict name of the layer, `blocks.3.mlp`. */
-  readonly layer: string;
-  readonly coreExperts: number;
-  /** weights[expert][token]: share of each token in what the expert reads; each row sums to 1. */
-  readonly weights: readonly (readonly number[])[];
-}
-
-/** One digit with its way through the experts. */
-export interface ImageRouting {
-  readonly label: number;
-  readonly predicted: number;
-  /** Grey values 0 to 255, row by row. */
-  readonly pixels: readonly number[];
-  readonly size: number;
-  readonly layers: readonly LayerRouting[];
 }
 
 /** The whole record; `out/demo/result.json`. */
@@ -63,5 +41,8 @@ export interface DemoRecord {
   readonly scratch: RunRecord;
   /** Where each expert came from. */
   readonly recycling: readonly { readonly target: string; readonly source: string }[];
-  readonly routing: readonly ImageRouting[];
+  readonly routing: readonly RoutedImage[];
+  /** How much the recycled model uses its experts, over `usedOn` held-out digits. */
+  readonly usage: readonly LayerUsage[];
+  readonly usedOn: number;
 }

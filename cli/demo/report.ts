@@ -2,10 +2,13 @@
  * The demo's report: one HTML file with the comparison, the learning curves, the mistakes and the routing.
  * @module
  */
-import { bitmapUri, escapeHtml, page } from "../report/html.ts";
-import { lineChart, type Series } from "../report/line_chart.ts";
+import { escapeHtml, page } from "../report/html.ts";
+import { confusionTable } from "../report/confusion.ts";
+import { lineChart, runningMean, type Series } from "../report/line_chart.ts";
 import { duration } from "../progress.ts";
-import type { DemoRecord, ImageRouting, LayerRouting, RunRecord } from "./record.ts";
+import { routingPictures, usagePictures } from "../routing/pictures.ts";
+import { temperatureChart } from "../training/report.ts";
+import type { DemoRecord, RunRecord } from "./record.ts";
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 
@@ -34,14 +37,16 @@ its MLPs recycled into experts; the other starts from random weights.</p>
 <p class="soft">Left: along the way, measured on a part of the held-out digits (the last point: on all of them).
 Right: loss of each batch (pale) and its running mean; label smoothing keeps it above zero.</p>
 <h2>What is mistaken for what</h2>
-<div class="row">${confusion("Recycled", "a", recycled)}${
-      confusion("From scratch", "b", scratch)
+<div class="row">${confusionTable("Recycled", "a", recycled.confusion)}${
+      confusionTable("From scratch", "b", scratch.confusion)
     }</div>
 <p class="soft">Rows: the true digit. Columns: the answer. Darker: a larger share of the row.</p>
 <h2>Which patches feed which expert</h2>
-<p>Every expert slot reads a weighted mean of the 49 patches; bright patches weigh most. Outlined: the core experts,
-which keep the whole dense MLP; the others are the small universal experts. Shown for the recycled model.</p>
-${record.routing.map(imageRouting).join("\n")}
+${routingPictures(record.routing)}
+<h2>How much each expert is used</h2>
+${usagePictures(record.usage, record.usedOn)}
+<h2>How the routing temperatures moved</h2>
+<div class="chart">${temperatureChart(recycled.evaluations)}</div>
 <h2>Where the experts come from</h2>
 <details><summary>${record.recycling.length} tensors, their sources and the neurons taken</summary><div class="scroll"><table>
 <tr><th>Tensor</th><th>Source</th></tr>
@@ -89,7 +94,7 @@ function accuracyChart({ recycled, scratch }: DemoRecord): string {
 function lossChart({ recycled, scratch }: DemoRecord): string {
   const series = (name: string, color: string, run: RunRecord): Series[] => [
     { name, color, faint: true, points: run.losses.map((p) => ({ x: p.step, y: p.loss })) },
-    { name, color, points: runningMean(run) },
+    { name, color, points: runningMean(run.losses.map((p) => ({ x: p.step, y: p.loss }))) },
   ];
   return lineChart([
     ...series("recycled", "var(--a)", recycled),
@@ -100,73 +105,4 @@ function lossChart({ recycled, scratch }: DemoRecord): string {
     yFormat: (value) => value.toFixed(1),
     yMin: 0,
   });
-}
-
-/** The mean over the last epoch-like stretch of steps, so that the trend is seen. */
-function runningMean({ losses }: RunRecord): { x: number; y: number }[] {
-  const window = Math.max(1, Math.round(losses.length / 20));
-  return losses.map((point, i) => {
-    const part = losses.slice(Math.max(0, i - window + 1), i + 1);
-    return { x: point.step, y: part.reduce((sum, p) => sum + p.loss, 0) / part.length };
-  });
-}
-
-function confusion(name: string, tone: "a" | "b", { confusion: counts }: RunRecord): string {
-  const classes = counts.length;
-  const head = Array.from({ length: classes }, (_, i) => `<th>${i}</th>`).join("");
-  const rows = counts.map((line, truth) => {
-    const total = Math.max(1, line.reduce((a, b) => a + b, 0));
-    const cells = line.map((count, answer) => {
-      const share = count / total;
-      const ink = share > 0.55 ? "var(--page)" : "var(--ink)";
-      return `<td title="${truth} taken for ${answer}: ${count}" style="color:${ink};background:` +
-        `color-mix(in srgb, var(--${tone}) ${Math.round(100 * share)}%, var(--card))">${
-          count || ""
-        }</td>`;
-    });
-    return `<tr><th>${truth}</th>${cells.join("")}</tr>`;
-  });
-  return `<div class="scroll"><table class="matrix"><caption class="${tone}" style="text-align:left">${name}</caption>
-<tr><th></th>${head}</tr>
-${rows.join("\n")}</table></div>`;
-}
-
-function imageRouting(image: ImageRouting, index: number): string {
-  const digit = bitmapUri(image.size, image.size, (x, y) => {
-    const v = image.pixels[y * image.size + x];
-    return [v, v, v];
-  });
-  const verdict = image.label === image.predicted
-    ? `a ${image.label}, recognised`
-    : `a ${image.label}, taken for ${image.predicted}`;
-  return `<details${index === 0 ? " open" : ""}><summary><img class="digit" src="${digit}" alt="">${
-    escapeHtml(verdict)
-  }</summary>
-${image.layers.map((layer) => layerRouting(layer, image)).join("\n")}
-</details>`;
-}
-
-function layerRouting(layer: LayerRouting, image: ImageRouting): string {
-  const dim = bitmapUri(image.size, image.size, (x, y) => {
-    const v = Math.round(image.pixels[y * image.size + x] * 0.35);
-    return [v, v, v];
-  });
-  const experts = layer.weights.map((weights, e) => {
-    const side = Math.round(Math.sqrt(weights.length));
-    const top = Math.max(...weights);
-    const heat = bitmapUri(side, side, (x, y) => {
-      const w = weights[y * side + x] / top;
-      return [Math.round(60 * w), Math.round(150 * w), Math.round(255 * w)];
-    });
-    const core = e < layer.coreExperts;
-    const name = core ? `core ${e}` : `univ ${e - layer.coreExperts}`;
-    return `<figure><div class="patch${
-      core ? " core" : ""
-    }" title="${name}: strongest patch weighs ${
-      percent(top)
-    }" style="background-image:url(${heat}),var(--digit)"></div><figcaption>${name}</figcaption></figure>`;
-  });
-  return `<p class="soft">${
-    escapeHtml(layer.layer)
-  }</p><div class="experts" style="--digit:url(${dim})">${experts.join("")}</div>`;
 }

@@ -65,6 +65,7 @@ p { max-width: 46rem; } .soft { color: var(--soft); font-size: .9rem; }
 .big b { display: block; font-size: 2.2rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .a { color: var(--a); } .b { color: var(--b); }
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+.chart { max-width: 46rem; margin: 1rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top; }
 th { color: var(--soft); font-weight: 500; }

@@ -95,6 +95,24 @@ export interface StepTensors {
   readonly scaler?: Tensor;
 }
 
+/** Where something that belongs to a parameter lies. */
+export interface Place {
+  /** The whole parameter's. */
+  readonly shape: readonly number[];
+  /** The tensors that hold it, more than one where it is divided. */
+  readonly parts: readonly Tensor[];
+}
+
+/** @internal A copy of an optimiser's parameters. */
+export interface ParameterCopy {
+  /** The parts that kernels run over, parameters and copy, f32 [floats] each. */
+  readonly windows: readonly { readonly weights: Tensor; readonly copy: Tensor }[];
+  /** Each parameter's place in the copy. */
+  readonly places: ReadonlyMap<string, Place>;
+  /** Frees the copy. */
+  dispose(): void;
+}
+
 /** Base of the optimisers. Parameters that do not want a gradient when it is made are left out. */
 export abstract class Optimizer {
   /** Rate of the next step; a schedule sets it. */
@@ -345,15 +363,8 @@ export abstract class Optimizer {
 
   /** What the optimiser remembers, moments read back in one go. */
   async state(): Promise<OptimizerState> {
-    const places = this.#places();
     const skips = this.#skips?.data();
-    const values = await readTogether([...places.values()].flatMap(({ parts }) => parts));
-    const tensors = new Map(
-      [...places].map(([name, { shape, parts }]) => [
-        name,
-        { shape, data: joined(values.splice(0, parts.length)) },
-      ]),
-    );
+    const tensors = await readPlaces(this.#places());
     const skipped = await skips ?? [];
     const steps = Object.fromEntries(
       this.#members.map(({ name, steps }, i) => [name, steps - (skipped[i] ?? 0)]),
@@ -387,16 +398,34 @@ export abstract class Optimizer {
   }
 
   /** The moments by name: the shape of the whole parameter, and the tensors that hold it. */
-  #places(): Map<string, { shape: readonly number[]; parts: Tensor[] }> {
-    const places = new Map<string, { shape: readonly number[]; parts: Tensor[] }>();
-    this.#members.forEach(({ name, whole: { shape }, parameter }, i) =>
-      this.#moments.forEach((moment, k) => {
-        const place = places.get(`${name}.${moment}`) ?? { shape, parts: [] };
-        place.parts.push(this.#arenas.moments[k].tensor(i, parameter.shape));
-        places.set(`${name}.${moment}`, place);
-      })
+  #places(): Map<string, Place> {
+    const each = this.#arenas.moments.map((arena) => this.#placesIn(arena));
+    const names = new Set(this.#members.map(({ name }) => name));
+    return new Map(
+      [...names].flatMap((name) =>
+        this.#moments.map((moment, k) => [`${name}.${moment}`, each[k].get(name)!] as const)
+      ),
     );
+  }
+
+  /** Each parameter's place in an arena of the layout. */
+  #placesIn(arena: Arena): Map<string, Place> {
+    const places = new Map<string, { shape: readonly number[]; parts: Tensor[] }>();
+    this.#members.forEach(({ name, whole: { shape }, parameter }, i) => {
+      const place = places.get(name) ?? { shape, parts: [] };
+      place.parts.push(arena.tensor(i, parameter.shape));
+      places.set(name, place);
+    });
     return places;
+  }
+
+  /** @internal A copy of the parameters with their layout; for averages of weights. */
+  parameterCopy(label: string): ParameterCopy {
+    const { parameters } = this.#arenas;
+    const arena = new Arena(this.device, parameters.layout, label);
+    const windows = arena.windows.map((copy, w) => ({ weights: parameters.windows[w], copy }));
+    for (const { weights, copy } of windows) this.device.copy(weights, copy);
+    return { windows, places: this.#placesIn(arena), dispose: () => arena.dispose() };
   }
 
   /** Frees gradients and moments; the parameters stay. */
@@ -411,6 +440,19 @@ export abstract class Optimizer {
       if (parameter.gradSlot === slot) parameter.grad = parameter.gradSlot = null;
     }
   }
+}
+
+/** @internal The values in some places, read back in one go. */
+export async function readPlaces(
+  places: ReadonlyMap<string, Place>,
+): Promise<Map<string, StateEntry>> {
+  const values = await readTogether([...places.values()].flatMap(({ parts }) => parts));
+  return new Map(
+    [...places].map(([name, { shape, parts }]) => [
+      name,
+      { shape, data: joined(values.splice(0, parts.length)) },
+    ]),
+  );
 }
 
 function groupsOf(params: NamedParameters | readonly ParameterGroup[]): ParameterGroup[] {

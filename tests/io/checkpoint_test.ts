@@ -136,7 +136,7 @@ test("encodeCheckpoint() refuses a state that could not be read back", () => {
   }
 });
 
-test("checkpoints refuse tensors outside the two groups, and a checkpoint without weights", () => {
+test("checkpoints refuse tensors outside the groups, and a checkpoint without weights", () => {
   const { tensors, state } = makeCheckpoint();
   const one = namedArray(Float32Array.of(1));
   const withTensors = (entries: [string, NamedArray][]): Checkpoint => ({

@@ -128,6 +128,66 @@ gpuTest(
   },
 );
 
+gpuTest('noise "training" is there in training only', async (device) => {
+  for (
+    const layer of [
+      await new SpheroMoe(8, { ...small, addNoise: "training", noiseMult: 2 }).to(device),
+      await new SoftMoe(8, { experts: 3, addNoise: "training", noiseMult: 2 }).to(device),
+    ]
+  ) {
+    const run = (step: number) => {
+      device.stepIndex = step;
+      return device.step(() => layer.forward(device.tensor(testValues(40), [1, 5, 8])).data());
+    };
+    const noisy = await run(7), other = await run(8);
+    assert(noisy.some((v, i) => v !== other[i]));
+    layer.eval();
+    const clean = await run(7);
+    assertEquals(await run(8), clean);
+    assert(noisy.some((v, i) => v !== clean[i]));
+  }
+});
+
+gpuTest(
+  "routing weights are shares: of the tokens to dispatch, of the slots to combine",
+  async (device) => {
+    const sphero = await new SpheroMoe(8, { ...small, temperatures: [0.1, -0.2] }).to(device);
+    const soft = await new SoftMoe(8, { experts: 3, slotsPerExpert: 2, slotLayernorm: true }).to(
+      device,
+    );
+    assertEquals(
+      await Promise.all(sphero.scales.map((t) => t.item())),
+      [0.1, -0.2].map(Math.fround),
+    );
+    for (const layer of [sphero, soft]) {
+      const { dispatch, combine, slots } = await device.step(() => {
+        const x = device.tensor(testValues(80), [2, 5, 8]);
+        const [dispatch, combine] = [layer.dispatchWeights(x), layer.combineWeights(x)];
+        return { dispatch: dispatch.data(), combine: combine.data(), slots: dispatch.shape[2] };
+      });
+      const d = await dispatch, c = await combine as Float32Array;
+      for (let b = 0; b < 2; b++) {
+        for (let s = 0; s < slots; s++) {
+          let sum = 0;
+          for (let n = 0; n < 5; n++) sum += d[(b * 5 + n) * slots + s];
+          assertClose([sum], [1], { atol: 1e-6 });
+        }
+        for (let n = 0; n < 5; n++) {
+          const row = c.subarray((b * 5 + n) * slots, (b * 5 + n + 1) * slots);
+          assertClose([row.reduce((x, y) => x + y)], [1], { atol: 1e-6 });
+        }
+      }
+    }
+    for (const temperatures of [[0, 1], [1, NaN]] as const) {
+      assertThrows(
+        () => new SpheroMoe(8, { ...small, temperatures }),
+        ShapeError,
+        "a temperature is",
+      );
+    }
+  },
+);
+
 gpuTest("dropPath drops all experts of a sample, in training only", async (device) => {
   const layer = await new SpheroMoe(8, { ...small, dropPath: 0.5 }).to(device);
   const x = testValues(32 * 4 * 8);
