@@ -3,15 +3,7 @@
  *
  *     y = log(1 + exp(x)),   dx = dy / (1 + exp(-x))          docs/guide/own-kernel.md explains each part
  */
-import {
-  type Kernel,
-  mul,
-  recordOp,
-  requestDevice,
-  runKernel,
-  sum,
-  type Tensor,
-} from "@wgrad/wgrad";
+import { mul, recordOp, requestDevice, runKernel, sum, type Tensor } from "@wgrad/wgrad";
 import {
   ceilDiv,
   defineProgram,
