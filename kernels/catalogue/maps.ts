@@ -106,7 +106,7 @@ function boundaryBoxes({ levels, bins, samples, finestScale }: RoiAlignShape): n
   const areas = roiThresholds(levels.length, finestScale);
   return [
     ...[...first, ...last].map((v) => v * stride),
-    ...[2, 0, 3, 3, 0, 2, 3, 3].map((v) => v * finestScale),
+    ...[1, 0, 2.5, 2.5, 0, 1, 2.5, 2.5].map((v) => v * finestScale),
     ...areas.flatMap((area) => {
       const side = 2 ** Math.round(Math.log2(area) / 2); // a power of two, so that the product is exact
       return [0, 0, Math.fround(area) / side, side];

@@ -88,6 +88,12 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
   },
   {
     label: /^max_pool\.backward\[/,
+    line: /if \(row >= params\.height\) \{ continue; \}/,
+    mutant: /row > params\.height/,
+    reason: "only rows up to that of the pixel in question are looked at, and it is in the map",
+  },
+  {
+    label: /^max_pool\.backward\[/,
     line: /for \(var i = 0u; i < params\.kernel; i\+\+\)/,
     mutant: /i <= params\.kernel/,
     reason:
@@ -100,16 +106,16 @@ export const EQUIVALENT: readonly EquivalentMutants[] = [
     reason: "with one level nobody asks for the area",
   },
   {
-    label: /^conv2d(\.input_backward)?\[tiled/,
-    line: /if \(row_begin >= pixels\) \{ return; \}/,
-    mutant: /^\s*\/\/|row_begin > pixels/,
+    label: /^conv2d(\.input_backward)?\[(tiled|workgroup)/,
+    line: /if \((row_begin|first_pixel) >= pixels\) \{ return; \}/,
+    mutant: /^\s*\/\/|row_begin > pixels|first_pixel > pixels/,
     reason:
       "a tile beyond the last pixel is moved inward and stores nothing: leaving saves time only",
   },
   {
-    label: /^conv2d\.input_backward\[workgroup/,
-    line: /if \(own >= params\.groups\) \{ return; \}/,
-    mutant: /own > params\.groups/,
+    label: /^conv2d\.input_backward\[(tiled|workgroup)/,
+    line: /if \(own >= params\.(groups|tiles)\) \{ return; \}/,
+    mutant: /own > params\.(groups|tiles)/,
     reason:
       "a class of pixels behind the last is part of the first: the same values are written twice",
   },
