@@ -5,7 +5,7 @@
 import { duration } from "../progress.ts";
 import { escapeHtml, page } from "../report/html.ts";
 import { lineChart, standalone } from "../report/line_chart.ts";
-import { armNamed, isJetpack } from "./arms.ts";
+import { type Arm, armNamed, isJetpack } from "./arms.ts";
 import type { RunResult, StepCosts } from "./record.ts";
 import type { ArmSummary, BudgetSummary } from "./summary.ts";
 import { summarise } from "./summary.ts";
@@ -61,8 +61,8 @@ function stepsText({ stepsToScratch, steps }: ArmSummary): string {
 }
 
 /**
- * What a budget says of MoE Jetpack, a sentence a temperature: its best arm beside the same model from scratch and beside
- * dense fine-tuning, over the seeds that both have.
+ * What a budget says of MoE Jetpack, a sentence a temperature: its best arm, of those with the most seeds, beside the same
+ * model from scratch and beside dense fine-tuning, over the seeds that both have.
  */
 export function verdicts({ size, epochs }: BudgetSummary, runs: readonly RunResult[]): string[] {
   const all = runs.filter((run) => run.size === size && run.epochs === epochs);
@@ -71,14 +71,19 @@ export function verdicts({ size, epochs }: BudgetSummary, runs: readonly RunResu
   return temperatures.sort((a, b) => a - b).flatMap((t) => {
     const own = arms.filter((arm) => isJetpack(arm) && arm.temperature === t);
     if (own.length === 0) return [];
-    const best = own.map((arm) => ({ arm, mean: meanOf(all, arm.name) }))
+    const seedsOf = (arm: Arm): number => all.filter((run) => run.arm === arm.name).length;
+    const most = Math.max(...own.map(seedsOf));
+    const compared = own.filter((arm) => seedsOf(arm) === most);
+    const best = compared.map((arm) => ({ arm, mean: meanOf(all, arm.name) }))
       .reduce((a, b) => b.mean > a.mean ? b : a);
     const parts = [
       comparison(all, best.arm.name, `sphero-scratch-t${t}`, "the SpheroMoE from scratch"),
       comparison(all, best.arm.name, "dense-finetuned", "the fine-tuned dense ViT"),
     ].filter((text) => text !== "");
     return [
-      `${best.arm.title} (the best method there, ${percent(best.mean)} %): ${parts.join("; ")}.`,
+      `${best.arm.title} (${percent(best.mean)} %, the best of ${compared.length} with ${
+        countOf(most, "seed")
+      }): ${parts.join("; ")}.`,
     ];
   });
 }
@@ -86,6 +91,10 @@ export function verdicts({ size, epochs }: BudgetSummary, runs: readonly RunResu
 function meanOf(runs: readonly RunResult[], arm: string): number {
   const own = runs.filter((run) => run.arm === arm);
   return own.reduce((sum, { accuracy }) => sum + accuracy, 0) / own.length;
+}
+
+function countOf(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** How far one arm is above another, seed by seed; "" where they share no seed. */
@@ -102,7 +111,7 @@ function comparison(
   if (gaps.length === 0) return "";
   const mean = gaps.reduce((a, b) => a + b) / gaps.length;
   const each = gaps.length > 1 ? ` (${gaps.map((gap) => gap.toFixed(1)).join(", ")})` : "";
-  const seeds = `${gaps.length} seed${gaps.length === 1 ? "" : "s"}`;
+  const seeds = countOf(gaps.length, "seed");
   return `${Math.abs(mean).toFixed(1)} points ${
     mean >= 0 ? "above" : "below"
   } ${title} over ${seeds}${each}`;

@@ -122,7 +122,7 @@ denoTest("the report holds table, plots, costs and the paper's figures as the pa
   );
   assert(!/NaN|undefined/.test(text + html + svg));
   assertEquals(verdicts(summarise(RUNS)[0], RUNS), [
-    "MoE Jetpack, graph, t = 0.05 (the best method there, 85.0 %): 10.0 points above the SpheroMoE from scratch over " +
+    "MoE Jetpack, graph, t = 0.05 (85.0 %, the best of 1 with 2 seeds): 10.0 points above the SpheroMoE from scratch over " +
     "2 seeds (30.0, -10.0); 20.0 points above the fine-tuned dense ViT over 1 seed.",
   ]);
 });
