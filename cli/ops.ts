@@ -25,7 +25,7 @@ export interface OpRow {
   readonly differentiable: readonly string[];
   /** Files of `kernels/` that its file runs. */
   readonly kernels: readonly string[];
-  /** The files of `tests/engine/` that import it. Each runs in Deno and, unless it is named `_deno_test.ts`, in Chrome. */
+  /** The files of `tests/engine/` that import it, by name or with all of them. Each runs in Deno and, unless it is named `_deno_test.ts`, in Chrome. */
   readonly tests: readonly string[];
 }
 
@@ -46,8 +46,9 @@ function read(path: string): Promise<string> {
 
 function row(op: OpDoc, source: string, tests: ReadonlyMap<string, string>): OpRow {
   const { name, file, summary, gradient = "" } = op;
-  const imported = new RegExp(
-    `import \\{[^}]*\\b${name}\\b[^}]*\\} from "../../(engine/|mod\\.ts)`,
+  // Imported by name, taken from all of `ops`, or the method of a tensor that takes a dtype.
+  const used = new RegExp(
+    `import \\{[^}]*\\b${name}\\b[^}]*\\} from "../../(engine/|mod\\.ts)|\\bops\\.${name}\\b|\\.${name}\\("f(16|32)"`,
   );
   const constant = (tensor: string) =>
     new RegExp(`\\bnone for (the )?(\\w+ and )?${tensor}\\b`).test(gradient);
@@ -61,18 +62,20 @@ function row(op: OpDoc, source: string, tests: ReadonlyMap<string, string>): OpR
     summary: /^.{12,}?(?<!\beq)[.:](?= |$)/.exec(summary)?.[0].replace(/:$/, ".") ?? summary,
     differentiable: op.tensors.filter((tensor) => !constant(tensor)),
     kernels: [...new Set([...kernels].map(([, path]) => path))],
-    tests: [...tests].filter(([, text]) => imported.test(text)).map(([file]) => file).sort(),
+    tests: [...tests].filter(([, text]) => used.test(text))
+      .map(([file]) => file).sort(),
   };
 }
 
 /** What an op's check of a tensor allows; where it checks that it is a tensor and no more, all of them. */
 function dtypes(op: string, param: string, source: string): string {
-  for (
-    const [, name, types] of source.matchAll(/expectDType\(\s*[`"](.*?)[`"],\s*\w+,([^)]*)\)/g)
-  ) {
-    const [where, what] = name.split(": ");
-    if (what !== param || (where !== op && !where.startsWith("${"))) continue;
-    return types.match(/\w+/g)!.join(" or ");
+  const checks = /expect(DType|Float)\(\s*[`"](.*?)[`"],\s*\w+(?:,([^)]*))?\)/g;
+  for (const [, check, name, types = ""] of source.matchAll(checks)) {
+    const [where, what = ""] = name.split(": ");
+    const ofOp = where === op || where.startsWith("${"), ofParam = what === param;
+    // In a loop over several, such as `layerNorm: ${name}`.
+    if (!ofOp || !(ofParam || (where === op && what.includes("${")))) continue;
+    return check === "Float" ? "f32 or f16" : types.match(/\w+/g)!.join(" or ");
   }
   return source.includes("expectTensor(") ? "any" : "f32";
 }
@@ -98,8 +101,8 @@ export async function renderPage(rows: readonly OpRow[]): Promise<string> {
   });
   return await formatted(`# The ops
 
-Made by \`deno task ops\` from \`engine/ops/\` and \`tests/engine/\`. Tensors have their dtypes beside them; what is
-computed is f32 unless it is an index or a rearrangement. *Backward*: the inputs that a gradient flows to; the rules are
+Made by \`deno task ops\` from \`engine/ops/\` and \`tests/engine/\`. Tensors have their dtypes beside them (f16 needs an
+adapter with \`shader-f16\`). *Backward*: the inputs that a gradient flows to; the rules are
 in [gradients.md](gradients.md). *Deno*, *Chrome*: whether a file of tests that runs there is about it.
 
 | op | arguments | forward | backward | Deno | Chrome | kernels |

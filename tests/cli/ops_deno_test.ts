@@ -18,7 +18,8 @@ denoTest(
 
 denoTest("the table of ops tells dtypes and gradients as the sources do", async () => {
   const row = new Map((await opRows()).map((op) => [op.name, op]));
-  assertEquals(row.get("accuracy")!.signature, "logits: f32, labels: i32 or u32");
+  assertEquals(row.get("accuracy")!.signature, "logits: f32 or f16, labels: i32 or u32");
+  assertEquals(row.get("softmax")!.signature, "x: f32 or f16, axis");
   assertEquals(row.get("accuracy")!.differentiable, []);
   assertEquals(row.get("crossEntropy")!.differentiable, ["logits"]);
   assertEquals(row.get("slice")!.signature, "x: any, axis, start, end");
