@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "train MCGaze on synthetic clips: [--preset NAME] [--out DIR] [--resume] …",
     load: () => import("./wgrad/train_gaze.ts"),
   },
+  gaze: {
+    about: "where people look in a picture or video: INPUT [--out DIR] [--boxes FILE] …",
+    load: () => import("./wgrad/gaze.ts"),
+  },
   train: {
     about: "train a classifier by a recipe: --data SET --out DIR (--model NAME | --from FILE)",
     load: () => import("./wgrad/train.ts"),

@@ -1,0 +1,181 @@
+/**
+ * What `wgrad gaze` writes into its folder. While it runs: `gaze.csv` and `gaze.jsonl`, a row for each person in each frame
+ * as soon as it is final, so that what is finished of a long video is there whatever happens, and `frames/`, the overlays. At
+ * the end `gaze.json` and `gaze.csv` are written in one step, in the order of frames, and `gaze.jsonl` goes.
+ * @module
+ */
+import { join } from "node:path";
+import { type Box, type PersonGaze, vectorsToAngles } from "../../data/gaze/mod.ts";
+import { DataError } from "../../engine/errors.ts";
+import { fileError } from "../../io/file_error.ts";
+import { writeFileAtomic } from "../../io/files.ts";
+
+/** What is said with every result. */
+export const NOTE = "Trained on synthetic clips, not validated on people.";
+
+/** The coordinate system of the gaze, in words. */
+export const COORDINATES =
+  "Gaze360's: gaze is a unit vector from the eyes, x to the left of the picture, y up, z away from the camera, in axes " +
+  "turned so that z runs from the camera to the eyes: (0, 0, -1) looks into the camera. yaw = atan2(x, -z), " +
+  "positive to the left of the picture; pitch = asin(y), positive up; degrees. Boxes: left, top, right, bottom in pixels.";
+
+/** Where a person looks in a frame, as it is written. */
+export interface GazeRow {
+  readonly frame: number;
+  readonly file: string;
+  readonly seconds: number | null;
+  readonly person: number;
+  readonly box: Box;
+  readonly clues: PersonGaze["clues"];
+  readonly gaze: readonly number[];
+  readonly yaw: number;
+  readonly pitch: number;
+  /** The true gaze where it is known. */
+  readonly truth?: readonly number[];
+}
+
+/** Facts about a run. */
+export interface GazeFacts {
+  readonly input: string;
+  readonly weights: string;
+  readonly detector: string;
+  readonly adapter: string;
+  readonly frames: number;
+  /** False where the run was stopped, or the input ended in an error. */
+  readonly complete: boolean;
+  /** Frames that could not be read. */
+  readonly unreadable: readonly { frame: number; file: string; why: string }[];
+  /** Frames in which no head was found. */
+  readonly withoutHead: readonly number[];
+}
+
+const COLUMNS =
+  "frame,file,seconds,person,left,top,right,bottom,gaze_x,gaze_y,gaze_z,yaw_degrees,pitch_degrees";
+
+/** The row of a person in a frame. */
+export function gazeRow(
+  { frame, person, box, clues, gaze }: PersonGaze,
+  of: { file: string; seconds: number | undefined; truth?: ArrayLike<number> },
+): GazeRow {
+  const [yaw, pitch] = vectorsToAngles(gaze).map((angle) => angle * 180 / Math.PI);
+  const boxes = Object.entries(clues).map(([clue, box]) => [clue, rounded(box, 2)]);
+  return {
+    frame,
+    file: of.file,
+    seconds: of.seconds === undefined ? null : round(of.seconds, 4),
+    person,
+    box: rounded(box, 2) as unknown as Box,
+    clues: Object.fromEntries(boxes),
+    gaze: rounded(gaze, 5),
+    yaw: round(yaw, 2),
+    pitch: round(pitch, 2),
+    ...(of.truth ? { truth: rounded(of.truth, 5) } : {}),
+  };
+}
+
+/** The files of a run. */
+export class GazeResults implements Disposable {
+  readonly #folder: string;
+  readonly #csv: Deno.FsFile;
+  readonly #lines: Deno.FsFile;
+  readonly #rows: GazeRow[] = [];
+
+  private constructor(folder: string, csv: Deno.FsFile, lines: Deno.FsFile) {
+    this.#folder = folder;
+    this.#csv = csv;
+    this.#lines = lines;
+  }
+
+  /**
+   * Begins the files in a folder, which is made; those of a run before go.
+   * @throws {DataError} the folder cannot be written
+   */
+  static async begin(folder: string): Promise<GazeResults> {
+    try {
+      await Deno.mkdir(join(folder, "frames"), { recursive: true });
+      for (const name of ["gaze.json", "gaze.webp"]) {
+        await Deno.remove(join(folder, name)).catch(() => {}); // none is there
+      }
+      for await (const { name } of Deno.readDir(join(folder, "frames"))) {
+        if (/^\d{6}\.png$/.test(name)) await Deno.remove(join(folder, "frames", name));
+      }
+      const fresh = { write: true, create: true, truncate: true };
+      const csv = await Deno.open(join(folder, "gaze.csv"), fresh);
+      const results = new GazeResults(
+        folder,
+        csv,
+        await Deno.open(join(folder, "gaze.jsonl"), fresh),
+      );
+      await append(csv, COLUMNS);
+      return results;
+    } catch (cause) {
+      throw fileError(DataError, "write", folder, cause);
+    }
+  }
+
+  /** The rows so far, as they came. */
+  get rows(): readonly GazeRow[] {
+    return this.#rows;
+  }
+
+  /** Adds rows to the files. @throws {DataError} the disk is full and the like */
+  async add(rows: readonly GazeRow[]): Promise<void> {
+    this.#rows.push(...rows);
+    try {
+      for (const row of rows) {
+        await append(this.#csv, csvLine(row));
+        await append(this.#lines, JSON.stringify(row));
+      }
+    } catch (cause) {
+      throw fileError(DataError, "write", this.#folder, cause);
+    }
+  }
+
+  /** Writes an overlay. @returns its path @throws {DataError} the disk is full and the like */
+  async picture(frame: number, png: Uint8Array): Promise<string> {
+    const path = join(this.#folder, "frames", `${String(frame).padStart(6, "0")}.png`);
+    await writeFileAtomic(path, png);
+    return path;
+  }
+
+  /** Writes the whole in its final form. @throws {DataError} the disk is full and the like */
+  async finish(facts: GazeFacts): Promise<void> {
+    const heads = this.#rows.toSorted((a, b) => a.frame - b.frame || a.person - b.person);
+    const { input, ...rest } = facts;
+    const head = JSON.stringify({ input, note: NOTE, coordinates: COORDINATES, ...rest }, null, 1);
+    const lines = heads.map((row) => `  ${JSON.stringify(row)}`).join(",\n");
+    await writeFileAtomic(
+      join(this.#folder, "gaze.json"),
+      `${head.slice(0, -2)},\n "heads": [\n${lines}\n ]\n}\n`,
+    );
+    await writeFileAtomic(
+      join(this.#folder, "gaze.csv"),
+      [COLUMNS, ...heads.map(csvLine)].join("\n") + "\n",
+    );
+    await Deno.remove(join(this.#folder, "gaze.jsonl"));
+  }
+
+  /** Closes the files. */
+  [Symbol.dispose](): void {
+    this.#csv.close();
+    this.#lines.close();
+  }
+}
+
+function csvLine({ frame, file, seconds, person, box, gaze, yaw, pitch }: GazeRow): string {
+  const name = /[",\r\n]/.test(file) ? `"${file.replaceAll('"', '""')}"` : file;
+  return [frame, name, seconds ?? "", person, ...box, ...gaze, yaw, pitch].join(",");
+}
+
+async function append(file: Deno.FsFile, line: string): Promise<void> {
+  const bytes = new TextEncoder().encode(line + "\n");
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
+}
+
+function rounded(values: ArrayLike<number>, digits: number): number[] {
+  return Array.from(values, (value) => round(value, digits));
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
