@@ -1,12 +1,13 @@
 /**
  * `deno task setup [--no-install] [--tests]`: makes this machine able to run wgrad, or says exactly what to do.
  *
- * It looks for a WebGPU adapter, and with `--tests` for a Chrome. As root on Debian or Ubuntu it installs what is
+ * It looks for a WebGPU adapter, and with `--tests` for a Chrome and ffmpeg. As root on Debian or Ubuntu it installs what is
  * missing, after saying so; elsewhere, and with `--no-install`, it prints the commands and ends with code 1.
  * @module
  */
 import { adapterHelp, adapterLabel, DRIVER_COMMANDS, limitsBelow } from "../engine/adapter.ts";
 import { type Chrome, chromeHelp, findChrome } from "./chrome.ts";
+import { ffmpegHelp, hasFfmpeg } from "./gaze/ffmpeg.ts";
 import { ProgramError, readArguments, runMain } from "./main.ts";
 import { type AdapterReport, probeAdapter, type ProbeResult } from "./probe.ts";
 import {
@@ -23,7 +24,7 @@ import {
 export interface SetupOptions {
   /** Whether packages may be installed; otherwise the commands are printed. Default true. */
   readonly install?: boolean;
-  /** Whether the tests' browser is needed too. Default false. */
+  /** Whether the tests' browser and ffmpeg are needed too. Default false. */
   readonly tests?: boolean;
 }
 
@@ -54,6 +55,7 @@ export async function setUp(options: SetupOptions = {}): Promise<SetupResult> {
   // On Ubuntu `chromium` is a stub for a snap, so only the advice below helps there.
   const chromePackage = distribution && !isUbuntu(distribution);
   if (search?.chrome === null && chromePackage) wanted.push("chromium");
+  if (tests && !await hasFfmpeg()) wanted.push("ffmpeg");
 
   const canInstall = install && isRoot() && distribution !== undefined &&
     packageManagerOf(distribution) === "apt";
@@ -71,6 +73,9 @@ export async function setUp(options: SetupOptions = {}): Promise<SetupResult> {
   const lacks: string[] = [];
   if (!isUsable(found)) lacks.push(`${adapterProblem(found)}\n${driverAdvice()}`);
   if (search?.chrome === null) lacks.push(chromeAdvice(search.reason));
+  if (tests && !await hasFfmpeg()) {
+    lacks.push(`No ffmpeg for the tests of videos. Install it:  ${ffmpegHelp()}`);
+  }
   if (lacks.length > 0 || found.adapter === null) throw new SetupError(lacks.join("\n\n"));
   return { adapter: found.adapter, chrome: search?.chrome ?? null };
 }
@@ -140,7 +145,7 @@ export async function installPackages(
 }
 
 const USAGE = `deno task setup [options]: makes this machine able to run wgrad, or says what to do
-  --tests       the tests' browser is needed too
+  --tests       the tests' browser and ffmpeg are needed too
   --no-install  print what to install instead of installing it`;
 
 /** Reads the command line, sets up and prints what was found. */

@@ -22,6 +22,11 @@ export function ffmpegHelp(): string {
   return Deno.build.os === "windows" ? "winget install ffmpeg" : "see https://ffmpeg.org/download";
 }
 
+/** Whether ffmpeg is in PATH. */
+export async function hasFfmpeg(program = "ffmpeg"): Promise<boolean> {
+  return (await run([program, "-version"])).code === 0;
+}
+
 /** A video, opened. */
 export interface OpenVideo {
   /** Frames a second; undefined where ffprobe does not say. */
@@ -40,8 +45,7 @@ export async function openVideo(
   path: string,
   programs: { ffmpeg: string; ffprobe: string } = { ffmpeg: "ffmpeg", ffprobe: "ffprobe" },
 ): Promise<OpenVideo> {
-  const { code } = await run([programs.ffmpeg, "-version"]);
-  if (code !== 0) {
+  if (!await hasFfmpeg(programs.ffmpeg)) {
     throw new DataError(
       `${path} is read as a video, and there is no ffmpeg in PATH to decode it; install it:  ${ffmpegHelp()}`,
     );

@@ -67,9 +67,14 @@ export async function shrink(
   return { picture: { height: info.height, width: info.width, data: small.data }, scale };
 }
 
-/** A picture with an SVG of its size drawn over it, as a PNG file. */
-export async function drawOver({ height, width, data }: Picture, svg: string): Promise<Uint8Array> {
+/** A picture, each pixel `zoom` x `zoom` times, with an SVG of that size drawn over it, as a PNG file. */
+export async function drawOver(
+  { height, width, data }: Picture,
+  svg: string,
+  zoom: number,
+): Promise<Uint8Array> {
   return await sharp(data, { raw: { height, width, channels: 3 } })
+    .resize(zoom * width, zoom * height, { kernel: "nearest" })
     .composite([{ input: Buffer.from(svg) }])
     .png().toBuffer();
 }

@@ -155,6 +155,13 @@ export class GazeResults implements Disposable {
     await Deno.remove(join(this.#folder, "gaze.jsonl"));
   }
 
+  /** Removes the files again: nothing was found that they could tell. */
+  async discard(): Promise<void> {
+    for (const name of ["gaze.csv", "gaze.jsonl", "frames"]) {
+      await Deno.remove(join(this.#folder, name), { recursive: true });
+    }
+  }
+
   /** Closes the files. */
   [Symbol.dispose](): void {
     this.#csv.close();

@@ -65,6 +65,9 @@ export interface GazeRun {
 /** An animation holds at most so many frames, none larger than so many pixels. */
 const ANIMATION = { frames: 240, pixels: 480 } as const;
 
+/** Smaller frames are enlarged before something is drawn over them: pixels of the shorter side. */
+const LEAST_OVERLAY = 240;
+
 /** A frame that waits until all its heads are answered. */
 interface Waiting {
   readonly index: number;
@@ -93,7 +96,8 @@ export async function runGaze(job: GazeJob): Promise<GazeRun> {
     complete = true;
   } finally {
     run.follower.dispose();
-    if (complete || results.rows.length > 0) await results.finish(run.facts(complete));
+    if (results.rows.length > 0) await results.finish(run.facts(complete));
+    else await results.discard();
   }
   await run.animation();
   const { rows } = results;
@@ -238,9 +242,10 @@ class Runner {
   async #draw(): Promise<void> {
     while (this.#waiting.length > 0 && this.#waiting[0].heads === 0) {
       const { index, picture, drawn } = this.#waiting.shift()!;
+      const zoom = Math.ceil(LEAST_OVERLAY / Math.min(picture.height, picture.width));
       const png = await this.stages.time(
         "draw",
-        () => drawOver(picture, overlaySvg(picture, drawn, NOTE)),
+        () => drawOver(picture, overlaySvg(picture, drawn, { caption: NOTE, zoom }), zoom),
       );
       this.#overlays.push(await this.#results.picture(index, png));
     }

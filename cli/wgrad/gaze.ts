@@ -78,6 +78,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const size = values.size === undefined
     ? options.imageSize ?? 224
     : 32 * Math.ceil(wholeNumber("size", values.size, 32, 1024) / 32);
+  const model = await loadGazeModel(values.weights, options);
   const [input] = positionals;
   const source = await openFrames(input, size);
   const whole = detector === "none" || (detector === undefined && input.startsWith("rendered"));
@@ -88,7 +89,6 @@ export async function run(args: readonly string[]): Promise<void> {
   } else if (whole) heads = { kind: "none" };
   else heads = { kind: "detector", detect: await faceDetector(), every };
 
-  const model = await loadGazeModel(values.weights, options);
   using device = await requestDevice();
   await model.to(device);
   model.eval();

@@ -37,20 +37,28 @@ export function gazeArrowLine({ box, clues }: DrawnGaze, gaze: ArrayLike<number>
   return { from: [x, y], to: [x - length * gaze[0], y - length * gaze[1]] };
 }
 
-/** An SVG picture of a frame's size, transparent but for what is drawn. */
+/** How an overlay is drawn. */
+export interface OverlayOptions {
+  /** A line of text at the bottom. Default none. */
+  readonly caption?: string;
+  /** Pixels of the overlay for a pixel of the frame. Default 1. */
+  readonly zoom?: number;
+}
+
+/** An SVG picture of a frame's size times `zoom`, transparent but for what is drawn. */
 export function overlaySvg(
   frame: { readonly height: number; readonly width: number },
   heads: readonly DrawnGaze[],
-  caption = "",
+  { caption = "", zoom = 1 }: OverlayOptions = {},
 ): string {
-  const { height, width } = frame, stroke = Math.max(1, Math.min(height, width) / 250);
+  const { height, width } = frame, stroke = Math.max(1 / zoom, Math.min(height, width) / 250);
   const parts = heads.map((head) => {
     const colour = personColour(head.person);
     const truth = head.truth ? arrow(gazeArrowLine(head, head.truth), "#fff", stroke) : "";
     return rectangle(head.box, colour, stroke) + truth +
       arrow(gazeArrowLine(head, head.gaze), colour, 1.5 * stroke);
   });
-  const font = Math.max(5, Math.min(width / 32, height / 16));
+  const font = Math.max(5 / zoom, Math.min(width / 40, height / 16));
   const text = caption === ""
     ? ""
     : `<rect x="0" y="${n(height - 1.5 * font)}" width="${width}" height="${
@@ -58,9 +66,9 @@ export function overlaySvg(
     }" fill="#000" fill-opacity=".55"/><text x="${n(font / 2)}" y="${
       n(height - font / 2)
     }" font-size="${n(font)}" font-family="sans-serif" fill="#fff">${escapeXml(caption)}</text>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">${
-    parts.join("")
-  }${text}</svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${n(zoom * width)}" height="${
+    n(zoom * height)
+  }" viewBox="0 0 ${width} ${height}">${parts.join("")}${text}</svg>`;
 }
 
 function rectangle([x1, y1, x2, y2]: Box, colour: string, stroke: number): string {

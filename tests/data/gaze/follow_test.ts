@@ -34,9 +34,9 @@ import {
   test,
 } from "../../harness.ts";
 
-test("headOfFace() and squareAbout() give the proportions of the synthetic clips", () => {
+test("headOfFace() and squareAbout() give boxes of the documented proportions", () => {
   const head = headOfFace([40, 50, 60, 80]);
-  assertClose(head, [50 - 13.6, 57.5 - 25.35, 50 + 13.6, 57.5 + 25.35], { atol: 1e-9 });
+  assertClose(head, [50 - 13.6, 60.2 - 21.3, 50 + 13.6, 60.2 + 21.3], { atol: 1e-9 });
   const { left, top, side } = squareAbout([10, 20, 50, 106]);
   assertClose([left, top, side], [-20, 13, 100], { atol: 1e-9 });
   assertEquals(wholeFrame(40, 60), { left: 0, top: -10, side: 60 });
@@ -241,8 +241,11 @@ test("overlaySvg() draws boxes, arrows to the left for positive x and up for pos
     from: [15, 25],
     to: [15, 25],
   });
-  const svg = overlaySvg({ height: 100, width: 200 }, [{ ...head, truth: [0, 1, 0] }], "a < b & c");
-  assert(svg.startsWith('<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"'), svg);
+  const svg = overlaySvg({ height: 100, width: 200 }, [{ ...head, truth: [0, 1, 0] }], {
+    caption: "a < b & c",
+    zoom: 3,
+  });
+  assert(svg.includes('width="600" height="300" viewBox="0 0 200 100">'), svg);
   assert(
     svg.includes('<rect x="10" y="20" width="20" height="40" fill="none" stroke="#ffb000"'),
     svg,
