@@ -147,7 +147,6 @@ function clipSource({ frames, length, height, width, gaze }: GazeClip): FrameSou
     kind: `rendered clip of ${length} frames`,
     count: length,
     delay: 200,
-    // deno-lint-ignore require-await -- the other sources wait
     async *frames() {
       for (let t = 0; t < length; t++) {
         const data = frames.subarray(t * size, (t + 1) * size);
