@@ -12,7 +12,7 @@ import {
   type VideoClues,
 } from "../../data/gaze/mod.ts";
 import { noGrad } from "../../engine/autograd.ts";
-import type { Device } from "../../engine/mod.ts";
+import { DataError, type Device } from "../../engine/mod.ts";
 import type { McGaze } from "../../models/mod.ts";
 import { Rng } from "../../nn/mod.ts";
 
@@ -59,6 +59,15 @@ export async function evaluateGazeModel(
     }
     const ready = clips.map((clip) => transform(floatClip(clip), unused));
     const frames = ready[0].frames.length, { height, width } = ready[0].frames[0];
+    const other = ready.findIndex((clip) => (
+      clip.frames.length !== frames ||
+      clip.frames.some((frame) => frame.height !== height || frame.width !== width)
+    ));
+    if (other >= 0) {
+      throw new DataError(
+        `evaluateGazeModel: clip ${first + other} has another size or length than clip ${first}`,
+      );
+    }
     const images = new Float32Array(clips.length * frames * 3 * height * width);
     ready.flatMap((clip) => clip.frames)
       .forEach(({ data }, i) => images.set(data, i * data.length));

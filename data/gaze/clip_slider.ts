@@ -35,7 +35,10 @@ export class ClipSlider<F> {
   /** Where the next clip begins. */
   #start = 0;
 
-  /** @throws {ShapeError} the stride leaves frames out */
+  /**
+   * A window before the first frame.
+   * @throws {ShapeError} the stride leaves frames out
+   */
   constructor(ask: ClipQuestion<F>, options: { length?: number; stride?: number } = {}) {
     const { length = WINDOW.length, stride = WINDOW.stride } = options;
     if (![length, stride].every((n) => Number.isInteger(n) && n >= 1) || stride > length) {
