@@ -12,6 +12,8 @@ import type { GazeAt } from "./trainer.ts";
 /** What a report tells. */
 export interface GazeRecord {
   readonly title: string;
+  /** What was trained and measured on, in sentences. */
+  readonly about: string;
   readonly history: RunHistory<GazeAt>;
   /** At the end, on clips of unseen subjects and lights. */
   readonly evaluation: GazeEvaluation;
@@ -53,8 +55,7 @@ export function gazeReport(record: GazeRecord): string {
   return page(
     record.title,
     `<h1>${escapeHtml(record.title)}</h1>
-<p>Mean angular errors on rendered clips of subjects and lights that were not trained on. Trained on synthetic clips, not
-validated on people.</p>
+<p>${escapeHtml(record.about)}</p>
 <div class="row"><div>${errorChart(history, baselines)}</div><div>${lossChart(history)}</div></div>
 <h2>Errors at the end</h2>
 <div class="scroll"><table>

@@ -166,7 +166,7 @@ function cluesIn(text: string): readonly GazeClue[] {
 }
 
 async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<void> {
-  const { preset, out, clues, temporal, spatial, recipe, size, seed, test, frames } = settings;
+  const { preset, out, clues, temporal, spatial, recipe, size, seed, frames } = settings;
   await Deno.mkdir(out, { recursive: true });
   const weights = `${out}/model.safetensors`;
   await checkWritable(weights);
@@ -237,7 +237,7 @@ async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<
     "Clips measured on": data.measured,
   };
   const title = `MCGaze, ${preset}, trained on ${data.name}`;
-  const report = gazeReport({ title, history, evaluation, baselines, facts });
+  const report = gazeReport({ title, about: data.about, history, evaluation, baselines, facts });
   await writeFileAtomic(`${out}/report.html`, report);
   const record = { config, seed, evaluation, baselines, seconds: history.seconds, facts };
   await writeFileAtomic(`${out}/record.json`, JSON.stringify(record, null, 2) + "\n");
@@ -257,6 +257,8 @@ interface TrainingData extends Disposable {
   readonly name: string;
   /** What is measured on, in words. */
   readonly measured: string;
+  /** Both in sentences, for the report. */
+  readonly about: string;
 }
 
 /** Rendered clips, or those of a folder. */
@@ -269,6 +271,7 @@ async function clipsFor(settings: Settings): Promise<TrainingData> {
       held,
       name: `${train.count} clips of ${data}`,
       measured: `${held.count}, of its test part`,
+      about: `Mean angular errors on clips of the test part of ${data}; trained on its train part.`,
       [Symbol.dispose]: () => {},
     };
   }
@@ -278,6 +281,9 @@ async function clipsFor(settings: Settings): Promise<TrainingData> {
     held: cachedClips(new SyntheticClips({ split: "validation", count: test, size, seed: 0 })),
     name: `synthetic train, ${clips} clips of ${size} pixels, seed ${seed}`,
     measured: `${test}, of unseen subjects and lights`,
+    about:
+      "Mean angular errors on rendered clips of subjects and lights that were not trained on. " +
+      "Trained on synthetic clips, not validated on people.",
     [Symbol.dispose]: () => workers[Symbol.dispose](),
   };
 }
