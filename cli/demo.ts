@@ -11,6 +11,8 @@ import { balancedSample, imageAt, type ImageSet, subset } from "../data/mod.ts";
 import { type Device, requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import {
+  McGaze,
+  MCGAZE_PRESETS,
   recycle,
   type RecycleMethod,
   type RecycleReport,
@@ -31,7 +33,7 @@ import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
 import { saveModel } from "./training/model_file.ts";
 import type { Recipe } from "./training/recipe.ts";
-import { loadWeights } from "./weights.ts";
+import { GAZE_WEIGHTS, loadWeights } from "./weights.ts";
 
 const DEFAULTS = { digits: "500", seed: "0", method: "uniform", shift: "2", "held-out": "2000" };
 
@@ -135,6 +137,8 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
     usedOn: Math.min(CURVE, held),
   };
   await save(record, recycled.model, recipeFor(epochs, settings.shift), out);
+  const gaze = await gazePart(device, out, signal);
+  if (gaze !== null) await writeFileAtomic(`${out}/report.html`, demoReport(record, gaze));
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   console.log(
     `demo: recycled ${percent(record.recycled.accuracy)}, from scratch ${
@@ -142,6 +146,18 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
     } of ${held} held-out digits, in ${duration((performance.now() - begin) / 1000)}`,
   );
   console.log(`demo: report ${out}/report.html`);
+}
+
+/** The report's section on gaze; null as long as no weights of the small MCGaze are committed. */
+async function gazePart(device: Device, out: string, signal: AbortSignal): Promise<string | null> {
+  if (!await Deno.stat(GAZE_WEIGHTS).then(() => true, () => false)) return null;
+  stopIfAsked(signal);
+  const { gazeDemo, gazeSection } = await import("./gaze/demo.ts");
+  const model = new McGaze(MCGAZE_PRESETS.mcgaze_small);
+  model.loadStateDict(await loadWeights(GAZE_WEIGHTS));
+  const shown = await gazeDemo(device, await model.to(device), `${out}/gaze`, signal);
+  console.log(`demo: gaze ${shown.error.toFixed(1)}° off on a rendered clip`);
+  return gazeSection(shown);
 }
 
 interface Job {

@@ -5,6 +5,10 @@
 import { type NamedArray, namedArray, toFloat32 } from "../io/mod.ts";
 import { loadSafetensorsFile, saveSafetensorsFile } from "../io/files.ts";
 import type { Module, StateDict, StateEntry, StateSource } from "../nn/mod.ts";
+import { PROJECT_ROOT } from "./system.ts";
+
+/** The committed weights of MCGaze, of its preset `mcgaze_small`. */
+export const GAZE_WEIGHTS = `${PROJECT_ROOT}weights/mcgaze_small.safetensors`;
 
 /** A model's state from a file's arrays, as f32. */
 export function stateOf(arrays: ReadonlyMap<string, NamedArray>): Map<string, StateEntry> {

@@ -12,8 +12,8 @@ import type { DemoRecord, RunRecord } from "./record.ts";
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 
-/** Draws the report of a record. */
-export function demoReport(record: DemoRecord): string {
+/** Draws the report of a record. @param gaze a further section, as HTML */
+export function demoReport(record: DemoRecord, gaze = ""): string {
   const { recycled, scratch, data } = record;
   const gap = 100 * (recycled.accuracy - scratch.accuracy);
   const steps = recycled.losses.length;
@@ -55,6 +55,7 @@ ${
         `<tr><td>${escapeHtml(r.target)}</td><td>${escapeHtml(r.source)}</td></tr>`
       ).join("\n")
     }</table></div></details>
+${gaze}
 <h2>How it was made</h2>
 <table>
 ${row("Adapter", record.adapter)}${row("Runtime", record.runtime)}${row("Date", record.date)}

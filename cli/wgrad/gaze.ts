@@ -14,11 +14,8 @@ import { COORDINATES, NOTE } from "../gaze/results.ts";
 import { type HeadSource, runGaze } from "../gaze/run.ts";
 import { withInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
-import { PROJECT_ROOT, quietDrivers } from "../system.ts";
-import { loadWeights } from "../weights.ts";
-
-/** The committed weights, of the preset `mcgaze_small`. */
-export const GAZE_WEIGHTS = `${PROJECT_ROOT}weights/mcgaze_small.safetensors`;
+import { quietDrivers } from "../system.ts";
+import { GAZE_WEIGHTS, loadWeights } from "../weights.ts";
 
 const USAGE = `Usage: deno task wgrad gaze INPUT [OPTIONS]
 
