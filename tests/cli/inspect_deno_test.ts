@@ -82,7 +82,7 @@ denoTest("wgrad inspect compares checksums before it prints anything", async () 
 denoTest("wgrad says how it is used", async () => {
   const help = await wgrad();
   assertEquals([help.code, help.err], [0, ""]);
-  assert(/^  inspect +list the tensors of a checkpoint/m.test(help.out), help.out);
+  assert(/^ {2}inspect +list the tensors of a checkpoint/m.test(help.out), help.out);
   const unknown = await wgrad("frobnicate");
   assertEquals([unknown.code, unknown.out], [2, ""]);
   assert(unknown.err.startsWith('wgrad: there is no command "frobnicate"'), unknown.err);
