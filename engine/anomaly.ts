@@ -10,7 +10,7 @@
 import { inHalf } from "../kernels/half.ts";
 import { nonFinite } from "../kernels/non_finite.ts";
 import { type Binding, type Kernel, readsBefore } from "../kernels/kernel.ts";
-import type { BufferRange } from "./buffers.ts";
+import { type BufferRange, nameOf } from "./buffers.ts";
 import { NonFiniteError } from "./errors.ts";
 import { placeOf } from "./place.ts";
 import { type DispatchRecord, type EngineRecord, rangesOf } from "./records.ts";
@@ -88,7 +88,9 @@ export class AnomalyScan {
     const sizes = Object.entries(params).map(([key, value]) => `${key} ${value}`).join(", ");
     const what = access === "write"
       ? `made NaN or infinity in its output ${name}`
-      : `found NaN or infinity in ${name} ("${range.buffer.label}"), which came from outside the step or was updated by it`;
+      : `found NaN or infinity in ${name} ("${
+        nameOf(range)
+      }"), which came from outside the step or was updated by it`;
     const wayOut = access === "write"
       ? "What it read was finite: keep that in the range of this op, by a clamp, an epsilon or a lower learning rate."
       : "Look at where that was loaded or last updated; a lower learning rate or a bound on the gradient's norm helps.";

@@ -17,9 +17,23 @@ export class Arena {
   readonly windows: readonly Tensor[];
   readonly #buffers: readonly VirtualBuffer[];
 
-  /** Memory for a layout. */
-  constructor(readonly device: Device, readonly layout: ArenaLayout, readonly label: string) {
+  /**
+   * Memory for a layout.
+   * @param label what its buffers are called, such as `gradients`
+   * @param names what its tensors are called in messages, in the layout's order
+   */
+  constructor(
+    readonly device: Device,
+    readonly layout: ArenaLayout,
+    readonly label: string,
+    names: readonly string[],
+  ) {
     this.#buffers = layout.buffers.map((floats) => device.persistent(floats, label));
+    this.#buffers.forEach((buffer, k) => {
+      const own = layout.spans.map((span, i) => ({ ...span, name: names[i] }))
+        .filter((span) => span.buffer === k);
+      buffer.names = new Map(own.map(({ start, name }) => [4 * start, name]));
+    });
     this.windows = layout.windows.map(({ buffer, start, floats }) =>
       new Tensor(device, [floats], "f32", { buffer: this.#buffers[buffer], offset: 4 * start })
     );

@@ -32,6 +32,8 @@ export class VirtualBuffer {
   written = false;
   /** Ops that keep it for their backward pass; listings show them. */
   savedFor: Set<string> | null = null;
+  /** Where several named tensors lie in it (arena.ts): their names by offset in bytes. */
+  names: ReadonlyMap<number, string> | null = null;
   constructor(readonly bytes: number, readonly label: string, exclusive = false) {
     this.allocation = { gpu: null, bytes, exclusive };
   }
@@ -46,4 +48,9 @@ export interface BufferRange {
   readonly shape?: readonly number[];
   /** What the tensor holds; kernels that only copy see the bits of floats as u32. */
   readonly dtype?: DType;
+}
+
+/** What a range is called in messages: the tensor's own name where it has one, else its buffer's label. */
+export function nameOf({ buffer, offset }: Pick<BufferRange, "buffer" | "offset">): string {
+  return buffer.names?.get(offset) ?? buffer.label;
 }

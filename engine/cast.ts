@@ -8,6 +8,7 @@
  * @module
  */
 import { cast } from "../kernels/cast.ts";
+import { nameOf } from "./buffers.ts";
 import { run } from "./dispatch.ts";
 import { DTypeError } from "./errors.ts";
 import { type DType, Tensor } from "./tensor.ts";
@@ -56,7 +57,7 @@ export function autocast<T>(fn: () => T, { enabled = true }: AutocastOptions = {
 /** A tensor's values in another float type; itself where it has it. Leaves nothing on the tape. */
 export function castTo(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
-  const y = x.device.empty(x.shape, dtype, `${x.storage.buffer.label} as ${dtype}`);
+  const y = x.device.empty(x.shape, dtype, `${nameOf(x.storage)} as ${dtype}`);
   if (x.size > 0) run(cast(x.size), { x, y });
   return y;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 import { type BackwardNode, runBackward } from "./autograd.ts";
-import type { BufferRange, VirtualBuffer } from "./buffers.ts";
+import { type BufferRange, nameOf, type VirtualBuffer } from "./buffers.ts";
 import type { Device } from "./device.ts";
 import { DTypeError, FeatureError, ScopeError, ShapeError } from "./errors.ts";
 import { to } from "./ops/to.ts";
@@ -117,7 +117,7 @@ export class Tensor {
 
   /** `f32[2, 3] "softmax"`, for messages. */
   describe(): string {
-    const label = this.#storage ? ` "${this.#storage.buffer.label}"` : "";
+    const label = this.#storage ? ` "${nameOf(this.#storage)}"` : "";
     return `${this.dtype}[${this.shape.join(", ")}]${label}`;
   }
 

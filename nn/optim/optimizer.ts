@@ -188,10 +188,12 @@ export abstract class Optimizer {
       what,
       ["gradients", ...moments].map((label) => ({ label, shape: [bytes / 4], bytes })),
     );
+    const arena = (label: string, called: (name: string) => string): Arena =>
+      new Arena(device, layout, label, chosen.map(({ name }) => called(name)));
     this.#arenas = {
-      parameters: new Arena(device, layout, "parameters"),
-      gradients: new Arena(device, layout, "gradients"),
-      moments: moments.map((name) => new Arena(device, layout, name)),
+      parameters: arena("parameters", (name) => name),
+      gradients: arena("gradients", (name) => `gradient of ${name}`),
+      moments: moments.map((moment) => arena(moment, (name) => `${moment} of ${name}`)),
     };
     moveInto(this.#arenas.parameters, tensors);
     this.#members = chosen.map((settings, i) => {
@@ -422,7 +424,8 @@ export abstract class Optimizer {
   /** @internal A copy of the parameters with their layout; for averages of weights. */
   parameterCopy(label: string): ParameterCopy {
     const { parameters } = this.#arenas;
-    const arena = new Arena(this.device, parameters.layout, label);
+    const names = this.#members.map(({ name }) => `${label} of ${name}`);
+    const arena = new Arena(this.device, parameters.layout, label, names);
     const windows = arena.windows.map((copy, w) => ({ weights: parameters.windows[w], copy }));
     for (const { weights, copy } of windows) this.device.copy(weights, copy);
     return { windows, places: this.#placesIn(arena), dispose: () => arena.dispose() };

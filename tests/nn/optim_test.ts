@@ -1,5 +1,11 @@
 /** Optimisers on parameters: golden AdamW step, groups, skipping, clipping, state, replay, memory. */
-import { CheckpointError, type Device, ScopeError, ShapeError } from "../../engine/mod.ts";
+import {
+  CheckpointError,
+  type Device,
+  NonFiniteError,
+  ScopeError,
+  ShapeError,
+} from "../../engine/mod.ts";
 import { add, mul, sum } from "../../engine/ops/mod.ts";
 import { elementsOf } from "../../io/named_array.ts";
 import { readSafetensors } from "../../io/safetensors.ts";
@@ -19,6 +25,7 @@ import {
   assert,
   assertClose,
   assertEquals,
+  assertRejects,
   assertThrows,
   gpuTest,
   loadFixture,
@@ -378,3 +385,29 @@ gpuTest("a model over the binding limit is packed into several windows", async (
     assertClose(got[name], want.got[name], { rtol: 1e-6, atol: 1e-7, name });
   }
 }, { device: {} });
+
+gpuTest(
+  "errors name a parameter, its gradient and its moments, wherever they lie",
+  async (device) => {
+    const bag = await new Bag(SHAPES).to(device, { seed: 1 });
+    const optimizer = new AdamW(bag.namedParameters(), { lr: 0.1 });
+    const step = () => {
+      optimizer.zeroGrad();
+      descend(bag, 1);
+      optimizer.step();
+    };
+    await device.step(step);
+    const c = new Map(bag.namedParameters()).get("c")!;
+    assert(c.describe().endsWith('"c"'), c.describe());
+    assert(c.grad!.describe().endsWith('"gradient of c"'), c.grad!.describe());
+    const spoilt = new Float32Array(70);
+    spoilt[69] = NaN;
+    device.write(c, spoilt);
+    await assertRejects(
+      () => device.detectAnomaly(step),
+      NonFiniteError,
+      'found NaN or infinity in a_in ("c"), which came from outside',
+    );
+    optimizer.dispose();
+  },
+);
