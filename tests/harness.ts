@@ -35,6 +35,12 @@ export interface GpuTestOptions extends TestOptions {
   readonly device?: DeviceOptions;
 }
 
+/**
+ * A device of its own for a test that counts what is live: on a shared one, what earlier tests left is collected at any
+ * time.
+ */
+export const OWN_DEVICE: GpuTestOptions = { device: { poison: true } };
+
 /** A test as a page holds it until the runner calls it. */
 export interface BrowserTest {
   readonly name: string;

@@ -1,7 +1,7 @@
 import { addGradients } from "../../engine/gradients.ts";
 import { machineMemory } from "../../engine/machine_memory.ts";
 import { OutOfMemoryError, requestDevice, Tensor } from "../../engine/mod.ts";
-import { assert, assertEquals, assertRejects, denoTest, gpuTest } from "../harness.ts";
+import { assert, assertEquals, assertRejects, denoTest, gpuTest, OWN_DEVICE } from "../harness.ts";
 
 function chain(x: Tensor, length: number): Tensor {
   let y = x;
@@ -64,4 +64,4 @@ gpuTest("memory that a step leaves behind counts from its beginning", async (dev
   await device.sync();
   assertEquals(estimate.peakBytes, device.memory.peakBytes);
   assertEquals(estimate.liveBytes, device.memory.liveBytes);
-}, { device: { poison: true } }); // its own: on a shared one, what other tests left is collected at any time
+}, OWN_DEVICE);

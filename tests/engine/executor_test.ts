@@ -12,7 +12,15 @@ import { type EngineRecord, planReleases } from "../../engine/records.ts";
 import { VirtualBuffer } from "../../engine/buffers.ts";
 import { fill, floatBits } from "../../kernels/fill.ts";
 import { defineProgram, type Kernel } from "../../kernels/kernel.ts";
-import { assert, assertEquals, assertRejects, assertThrows, gpuTest, test } from "../harness.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+  gpuTest,
+  OWN_DEVICE,
+  test,
+} from "../harness.ts";
 
 // ---- order
 
@@ -141,7 +149,7 @@ gpuTest("the peak of a chain of ops does not grow with its length", async (devic
     peaks.push(device.memory.peakBytes - before);
   }
   assertEquals(peaks, [2 * 65536 * 4, 2 * 65536 * 4]);
-});
+}, OWN_DEVICE);
 
 // ---- counters
 

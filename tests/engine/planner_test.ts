@@ -3,7 +3,7 @@ import { type Life, planMemory, type SharedMemory } from "../../engine/planner.t
 import { AdamW, crossEntropy } from "../../nn/mod.ts";
 import { VisionTransformer } from "../../models/vit.ts";
 import { type Device, noGrad, type Tensor } from "../../engine/mod.ts";
-import { assert, assertEquals, gpuTest, test } from "../harness.ts";
+import { assert, assertEquals, gpuTest, OWN_DEVICE, test } from "../harness.ts";
 import { VISION_IMAGES, VisionStep } from "./vision_step.ts";
 
 /** A life from `first` to `last`. */
@@ -122,4 +122,5 @@ gpuTest(
     optimizer.dispose();
     for (const each of [model, detector]) each.dispose();
   },
+  OWN_DEVICE,
 );

@@ -9,7 +9,14 @@ import {
   ScopeError,
   type Tensor,
 } from "../../engine/mod.ts";
-import { assert, assertEquals, assertRejects, assertThrows, gpuTest } from "../harness.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+  gpuTest,
+  OWN_DEVICE,
+} from "../harness.ts";
 
 /** Live buffers after everything recorded has run. */
 async function liveBuffers(device: Device): Promise<number> {
@@ -42,6 +49,7 @@ gpuTest(
     [a, b, c].forEach((tensor) => tensor.dispose());
     assertEquals(await liveBuffers(device), before);
   },
+  OWN_DEVICE,
 );
 
 gpuTest("what an inner tidy() returns belongs to the outer scope", async (device) => {
@@ -55,7 +63,7 @@ gpuTest("what an inner tidy() returns belongs to the outer scope", async (device
   assertEquals(await y.item(), 3);
   assertThrows(() => inner!.item(), ScopeError, 'the end of scope "outer"');
   assertEquals(await liveBuffers(device) - before, 1);
-});
+}, OWN_DEVICE);
 
 gpuTest("a released tensor's error names it, its scope and the way out", async (device) => {
   const x = device.tensor([[1, 2, 3]]);
@@ -109,7 +117,7 @@ gpuTest("a step that throws releases what it made, and the device goes on", asyn
   assertThrows(() => made!.item(), ScopeError, 'scope "step"');
   assertEquals(await liveBuffers(device), before);
   assertEquals(await device.step(() => add(x, 1).item()), 2);
-});
+}, OWN_DEVICE);
 
 gpuTest("a using scope releases at the end of its block", async (device) => {
   const x = device.tensor([1]);
@@ -125,7 +133,7 @@ gpuTest("a using scope releases at the end of its block", async (device) => {
   assertEquals(await read, 2, "a read asked for inside");
   assertThrows(() => y!.item(), ScopeError, 'the end of scope "block"');
   assertEquals(await liveBuffers(device), before);
-});
+}, OWN_DEVICE);
 
 gpuTest("a using scope left open across an await rejects the next awaited call", async (device) => {
   const x = device.tensor([1]);
@@ -155,7 +163,7 @@ gpuTest("steps, tidy() and noGrad() refuse async functions", async (device) => {
     device.memory.liveBuffers <= before + 1,
     "noGrad() runs outside a scope: one tensor may wait for collection",
   );
-});
+}, OWN_DEVICE);
 
 gpuTest("ops inside backward and noGrad belong to the scope too", async (device) => {
   const x = device.tensor(new Float32Array(2 * 5 * 24).fill(0.5), [2, 5, 24], {
@@ -171,4 +179,4 @@ gpuTest("ops inside backward and noGrad belong to the scope too", async (device)
     });
   }
   assertEquals(await liveBuffers(device), before);
-});
+}, OWN_DEVICE);

@@ -20,7 +20,7 @@ import { VisionTransformerMoe } from "../../models/moe_vit.ts";
 import { crossEntropy } from "../../nn/losses.ts";
 import { AdamW } from "../../nn/optim/adamw.ts";
 import { testValues } from "../gradcheck.ts";
-import { assert, assertEquals, assertRejects, gpuTest, test } from "../harness.ts";
+import { assert, assertEquals, assertRejects, gpuTest, OWN_DEVICE, test } from "../harness.ts";
 
 /** The kernel with a mistake in its shader. */
 function mistaken(kernel: Kernel, from: string, to: string): Kernel {
@@ -118,6 +118,7 @@ gpuTest(
     assertEquals(device.memory.liveBuffers, liveBuffers);
     assertEquals(await device.verify(() => softmax(x)), { verified: 1, unverified: [] });
   },
+  OWN_DEVICE,
 );
 
 gpuTest(

@@ -26,7 +26,14 @@ import {
 } from "../../nn/mod.ts";
 import { testValues } from "../gradcheck.ts";
 import { halfTest, roundToHalf } from "../half_harness.ts";
-import { assert, assertClose, assertEquals, assertThrows, gpuTest } from "../harness.ts";
+import {
+  assert,
+  assertClose,
+  assertEquals,
+  assertThrows,
+  gpuTest,
+  OWN_DEVICE,
+} from "../harness.ts";
 
 async function parameter(device: Device, values: readonly number[]): Promise<Parameter> {
   const p = new Parameter([values.length], () => Float32Array.from(values));
@@ -353,7 +360,7 @@ for (const [name, make] of Object.entries(MODELS)) {
       roundToHalf(state.get("head.bias")!.data),
     );
     model.dispose();
-  });
+  }, OWN_DEVICE);
 }
 
 halfTest("estimate() foresees the peak of training in half, which is lower", async (device) => {
