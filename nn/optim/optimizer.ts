@@ -15,7 +15,7 @@ import { run } from "../../engine/dispatch.ts";
 import { CheckpointError, DTypeError, ScopeError, ShapeError } from "../../engine/errors.ts";
 import { readTogether } from "../../engine/read_together.ts";
 import { type Storage, Tensor } from "../../engine/tensor.ts";
-import { joined, type Parameter, writeParts } from "../parameter.ts";
+import { joined, Parameter, writeParts } from "../parameter.ts";
 import { checkEntry, matchState, type StateEntry } from "../state_dict.ts";
 
 /** Parameters with their names, as `model.namedParameters()` gives them. */
@@ -150,12 +150,12 @@ export abstract class Optimizer {
     this.lr = lr;
     this.maxGradNorm = maxGradNorm;
     this.#moments = moments;
-    const given = groupsOf(params).flatMap((group) => {
+    const given = groupsOf(what, params).flatMap((group) => {
       if (group.lr !== undefined && lr === 0) {
         throw new ShapeError(`${what}: a group has lr ${group.lr}, but the optimiser's lr is 0`);
       }
       const lrScale = (group.lrScale ?? 1) * (group.lr === undefined ? 1 : group.lr / lr);
-      return [...group.params].filter(([, parameter]) => parameter.requiresGrad)
+      return group.params.filter(([, parameter]) => parameter.requiresGrad)
         .map(([name, whole]) => ({
           name,
           whole,
@@ -458,10 +458,36 @@ export async function readPlaces(
   );
 }
 
-function groupsOf(params: NamedParameters | readonly ParameterGroup[]): ParameterGroup[] {
-  const items = [...params] as (ParameterGroup | readonly [string, Parameter])[];
-  const groups = items.filter((item): item is ParameterGroup => !Array.isArray(item));
-  return groups.length > 0 ? groups : [{ params: items as (readonly [string, Parameter])[] }];
+/** The groups of what an optimiser was given; pairs of name and parameter are one group. */
+function groupsOf(
+  what: string,
+  params: NamedParameters | readonly ParameterGroup[],
+): (Omit<ParameterGroup, "params"> & { params: Pair[] })[] {
+  const members = listOf(what, params);
+  const groups = members.filter(isGroup);
+  return (groups.length > 0 ? groups : [{ params: members as NamedParameters }])
+    .map((group) => ({ ...group, params: listOf(what, group.params).map((it) => pair(what, it)) }));
+}
+
+type Pair = readonly [name: string, parameter: Parameter];
+
+function listOf(what: string, members: Iterable<unknown>): unknown[] {
+  if (typeof members?.[Symbol.iterator] === "function") return [...members];
+  throw new ShapeError(`${what}: pass model.namedParameters() or a list of groups, not ${members}`);
+}
+
+function isGroup(member: unknown): member is ParameterGroup {
+  return typeof member === "object" && member !== null && "params" in member;
+}
+
+function pair(what: string, member: unknown): Pair {
+  const [name, parameter] = Array.isArray(member) ? member : [];
+  if (typeof name === "string" && parameter instanceof Parameter) return [name, parameter];
+  throw new ShapeError(
+    `${what}: parameters are pairs [name, parameter], such as model.namedParameters() gives, not ${
+      member instanceof Parameter ? "a parameter without its name" : String(member)
+    }`,
+  );
 }
 
 function checkDistinct(

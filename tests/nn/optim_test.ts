@@ -307,6 +307,10 @@ gpuTest("an optimiser refuses misuse", async (device) => {
   const named = bag.namedParameters();
   assertThrows(() => new SGD([], { lr: 1 }), ShapeError, "no parameter");
   assertThrows(() => new SGD([...named, named[0]], { lr: 1 }), ShapeError, `"a" is given twice`);
+  const nameless = named.map(([, parameter]) => parameter) as never;
+  assertThrows(() => new SGD(nameless, { lr: 1 }), ShapeError, "namedParameters()");
+  assertThrows(() => new SGD(bag as never, { lr: 1 }), ShapeError, "namedParameters()");
+  assertThrows(() => new SGD([{ params: bag as never }], { lr: 1 }), ShapeError, "SGD: pass");
   assertThrows(() => new SGD(named, { lr: -1 }), ShapeError, "lr must be at least 0, got -1");
   assertThrows(() => new SGD(named, { lr: 1, nesterov: true }), ShapeError, "momentum");
   assertThrows(() => new AdamW(named, { betas: [0.9, 1] }), ShapeError, "betas");
