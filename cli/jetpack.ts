@@ -9,7 +9,7 @@
 import { loadMnist } from "../data/datasets.ts";
 import { requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
-import { ARM_NAMES, armNamed, armsOf, TEMPERATURES } from "./jetpack/arms.ts";
+import { ARM_NAMES, armNamed, armsOf, TEMPERATURE } from "./jetpack/arms.ts";
 import type { RunResult, StepCosts } from "./jetpack/record.ts";
 import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
 import {
@@ -39,11 +39,11 @@ const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its r
   --seeds N      how many seeds, from 0; default 3
   --seed N       the first seed; default 0
   --arms LIST    of ${ARM_NAMES.join(", ")}; default all
-  --temperatures LIST  first temperatures of the SpheroMoE arms; default ${TEMPERATURES.join(",")}
+  --temperatures LIST  first temperatures of the SpheroMoE arms; default ${TEMPERATURE}
   --epochs N     passes over the digits; default ${epochsFor(1000)}, above 1000 digits ${
   epochsFor(1001)
 }
-  --quick        500 digits, one seed, one temperature: about 20 minutes
+  --quick        500 digits, one seed: about 20 minutes
   --held-out N   digits to measure on, 10 to 8000; default 2000
   --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated, and all of them
                  are in the results
@@ -93,8 +93,7 @@ function readOptions(): Options {
   if (unknown !== undefined) {
     throw new UsageError(`--arms takes ${ARM_NAMES.join(", ")}, not "${unknown}"`);
   }
-  const temperatures = values.temperatures?.split(",").map(temperature) ??
-    (quick ? TEMPERATURES.slice(0, 1) : TEMPERATURES);
+  const temperatures = values.temperatures?.split(",").map(temperature) ?? [TEMPERATURE];
   const arms = armsOf(names, temperatures);
   const jobs = sizes.flatMap((size) =>
     Array.from({ length: count }, (_, i) => first + i).flatMap((seed) =>

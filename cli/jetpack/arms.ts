@@ -53,11 +53,11 @@ const BASES: readonly Omit<Arm, "temperature">[] = [
 export const ARM_NAMES: readonly string[] = BASES.map(({ name }) => name);
 
 /**
- * First temperatures of the SpheroMoE arms. 0.5 is the authors'. Cosines of random directions spread by 1 / sqrt(D), here
- * 1 / 8: at 0.5 every expert starts with the mean of all tokens, and what a dense model knew about single patches is lost
- * at first; at 0.05 an expert starts with a few of them.
+ * First temperature of the SpheroMoE arms where none is asked for. The authors' is 0.5. Cosines of random directions spread
+ * by 1 / sqrt(D), here 1 / 8: at 0.5 every expert starts with nearly the mean of all tokens, at 0.05 with a few of them.
+ * Low temperatures are good for every SpheroMoE here, from scratch most of all; docs/results/jetpack.md has the table.
  */
-export const TEMPERATURES: readonly number[] = [0.05, 0.5];
+export const TEMPERATURE = 0.15;
 
 /** Arms by name, those of SpheroMoE once for each temperature; all of one temperature before the next. */
 export function armsOf(names: readonly string[], temperatures: readonly number[]): Arm[] {

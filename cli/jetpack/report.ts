@@ -9,6 +9,7 @@ import { type Arm, armNamed, isJetpack } from "./arms.ts";
 import type { RunResult, StepCosts } from "./record.ts";
 import type { ArmSummary, BudgetSummary } from "./summary.ts";
 import { summarise } from "./summary.ts";
+import { runsOfMain, temperatureRows } from "./temperature.ts";
 
 /** All that is shown. */
 export interface Findings {
@@ -155,8 +156,12 @@ const METHOD_NOTE =
   "All arms of a seed see the same training images in the same order, with the same steps, schedule, augmentation and " +
   "new classifier. ± is the standard deviation of a single run over the seeds. Steps to scratch's best: the first " +
   "measured step at which a curve is at or above the best point of the curve from scratch of the same seed, kind of " +
-  "model and temperature. t is the first temperature of routing, dispatch and combine alike: 0.5 is the authors'; 0.05 fits the " +
-  "narrow model, whose random cosines spread by 1/8.";
+  "model and temperature. t is the first temperature of routing, dispatch and combine alike; the authors' is 0.5.";
+
+const TEMPERATURE_NOTE =
+  "Temperatures are learned but move little in so few steps, so the first one decides. Cosines of random directions spread " +
+  "by 1/8 in this narrow model: at 0.5 an expert starts with nearly the mean of all tokens, at 0.05 with a few of them. " +
+  "The main tables' temperature was chosen by such runs, on training sets and held-out digits that they share.";
 
 /** What was said of data and machine. */
 function setting({ runs, costs, pretraining }: Findings): string {
@@ -172,7 +177,7 @@ function setting({ runs, costs, pretraining }: Findings): string {
 /** The results as Markdown; plots are referred to by name. */
 export function resultsMarkdown(findings: Findings): string {
   const { costs } = findings;
-  const budgets = summarise(findings.runs);
+  const runs = runsOfMain(findings.runs), budgets = summarise(runs);
   return `# MoE Jetpack: the comparison
 
 Made by \`${findings.command}\`, which goes on with the runs that are missing here; do not edit by hand.
@@ -190,12 +195,12 @@ ${
 
 ${markdownTable(budgetRows(budget))}
 
-${verdicts(budget, findings.runs).join("\n\n")}
+${verdicts(budget, runs).join("\n\n")}
 
 ![${budgetTitle(budget)}](${plotName(budget)})
 `
     ).join("\n")
-  }
+  }${temperatureSection(findings.runs)}
 ## What a step costs
 
 Batch ${costs.batch}, forward, backward and AdamW; ${costs.rounds} rounds in turns on ${costs.adapter}. Floating-point operations
@@ -211,10 +216,30 @@ ${markdownTable(paperRows())}
 `;
 }
 
+function temperatureSection(runs: readonly RunResult[]): string {
+  const rows = temperatureRows(runs);
+  if (rows.length === 1) return "";
+  return `
+## The first temperature
+
+${TEMPERATURE_NOTE}
+
+${markdownTable(rows)}
+`;
+}
+
+function temperaturePart(runs: readonly RunResult[]): string {
+  const rows = temperatureRows(runs);
+  if (rows.length === 1) return "";
+  return `<h2>The first temperature</h2>
+<p class="soft">${escapeHtml(TEMPERATURE_NOTE)}</p>
+<div class="scroll">${htmlTable(rows)}</div>`;
+}
+
 /** The results as a self-contained page. */
 export function resultsPage(findings: Findings): string {
   const { costs } = findings;
-  const budgets = summarise(findings.runs);
+  const runs = runsOfMain(findings.runs), budgets = summarise(runs);
   return page(
     "MoE Jetpack: the comparison",
     `<h1>MoE Jetpack against training from scratch and dense fine-tuning</h1>
@@ -226,15 +251,16 @@ ${
       budgets.map((budget) =>
         `<h2>${escapeHtml(budgetTitle(budget))}</h2>
 <div class="scroll">${htmlTable(budgetRows(budget))}</div>
-${verdicts(budget, findings.runs).map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
-<div class="chart">${budgetPlot(budget, findings.runs)}</div>
+${verdicts(budget, runs).map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
+<div class="chart">${budgetPlot(budget, runs)}</div>
 <details><summary>Each run</summary><div class="row">${
-          budget.arms.map((summary) =>
-            `<div>${armPlot(summary, runsOf(budget, findings.runs))}</div>`
-          ).join("\n")
+          budget.arms.map((summary) => `<div>${armPlot(summary, runsOf(budget, runs))}</div>`).join(
+            "\n",
+          )
         }</div></details>`
       ).join("\n")
     }
+${temperaturePart(findings.runs)}
 <h2>What a step costs</h2>
 <p class="soft">Batch ${costs.batch}, forward, backward and AdamW; ${costs.rounds} rounds in turns on ${
       escapeHtml(costs.adapter)
@@ -257,7 +283,8 @@ ${findings.routing}
 }
 
 /** The plots as files: name and SVG. */
-export function resultPlots({ runs }: Findings): Map<string, string> {
+export function resultPlots(findings: Findings): Map<string, string> {
+  const runs = runsOfMain(findings.runs);
   return new Map(
     summarise(runs).map((budget) => [plotName(budget), standalone(budgetPlot(budget, runs))]),
   );
@@ -283,9 +310,9 @@ const COLORS: Readonly<Record<string, string>> = {
   "jetpack-importance": "#0b7285",
 };
 
-/** An arm's colour is that of its name, paler at the authors' temperature. */
+/** An arm's colour is that of its name. */
 function colorOf(name: string): string {
-  return COLORS[name.replace(/-t[0-9.]+$/, "")] + (name.endsWith("-t0.5") ? "88" : "");
+  return COLORS[name.replace(/-t[0-9.]+$/, "")];
 }
 
 const axes = {

@@ -9,6 +9,7 @@ import {
   resultsPage,
   verdicts,
 } from "../../cli/jetpack/report.ts";
+import { mainTemperature, runsOfMain, temperatureRows } from "../../cli/jetpack/temperature.ts";
 import { bestOf, stepsToReach, summarise } from "../../cli/jetpack/summary.ts";
 import { PROJECT_ROOT, quietDriverEnvironment } from "../../cli/system.ts";
 import { visionModel } from "../../models/mod.ts";
@@ -97,6 +98,29 @@ denoTest("summarise() gives mean, spread, and steps to the best of training from
     summarise([...RUNS, result("dense-scratch", 0, [0, 1], 50)]).map(({ size }) => size),
     [50, 500],
   );
+});
+
+denoTest("other temperatures stand in a table of their own", () => {
+  const runs = [
+    ...RUNS,
+    result("jetpack-copy-t0.5", 0, [0.1, 0.2, 0.3, 0.7]),
+    result("jetpack-graph-t0.5", 0, [0.1, 0.2, 0.3, 0.6]),
+    result("jetpack-graph-t0.5", 7, [0.1, 0.2, 0.3, 0.9]), // has no rival from scratch
+    result("sphero-scratch-t0.5", 0, [0.1, 0.1, 0.2, 0.2]),
+    result("jetpack-graph-t0.2", 0, [0.1, 0.2, 0.3, 0.4]),
+  ];
+  assertEquals([mainTemperature(runs), mainTemperature([RUNS[4]])], [0.05, null]);
+  assertEquals(runsOfMain(runs), RUNS);
+  assertEquals(temperatureRows(runs).slice(1), [
+    ["500", "2", "0.05", "75.0", "85.0 (2 runs)", "0, 1"],
+    ["500", "2", "0.5", "20.0", "65.0 (2 runs)", "0"],
+  ]);
+  assertEquals(temperatureRows(RUNS).length, 1);
+  const findings = { runs, costs, command: "", pretraining: "", routing: "" };
+  for (const text of [resultsMarkdown(findings), resultsPage(findings)]) {
+    assert(text.includes("65.0 (2 runs)") && text.includes("The first temperature"), text);
+    assert(!text.includes("t = 0.5"), "the main table has runs of another temperature");
+  }
 });
 
 denoTest("the report holds table, plots, costs and the paper's figures as the paper's", () => {
