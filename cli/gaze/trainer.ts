@@ -11,7 +11,7 @@ import {
 import { CheckpointError, type Device, ShapeError, type Tensor } from "../../engine/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
 import { type McGaze, mcGazeGroups, mcGazeLoss, type McGazeRecipe } from "../../models/mod.ts";
-import { AdamW, stepDecay, train, type TrainBatch } from "../../nn/mod.ts";
+import { AdamW, type Schedule, stepDecay, train, type TrainBatch } from "../../nn/mod.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { Progress } from "../progress.ts";
 import { resumeRun, type RunHistory, type RunParts, saveRun } from "../run_checkpoint.ts";
@@ -33,6 +33,8 @@ export interface GazeRun {
   /** Frames of a clip after that; default those of the model. */
   readonly frames?: number;
   readonly recipe: McGazeRecipe;
+  /** Rate of each step; default the authors': the recipe's warm-up, and a tenth after each of its milestones. */
+  readonly schedule?: Schedule;
   readonly seed: number;
   /** Name on the progress bar. */
   readonly label: string;
@@ -63,6 +65,7 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
   const { device, model, recipe, seed, checkpoint, label, signal } = run;
   const { frames = model.config.clipLength } = run;
   const { batchSize, lr, steps, weightDecay, maxGradNorm, milestones, warmupSteps } = recipe;
+  const { schedule = stepDecay({ lr, milestones, warmupSteps }) } = run;
   const loader = new ClipLoader(run.clips, {
     batchSize,
     seed,
@@ -109,15 +112,17 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
       throw new CheckpointError(`${error.message}. ${wayOut}`, { cause: error });
     }
   };
+  // A model of single frames learns nothing from how the gaze changes over a clip either.
+  const span = model.config.temporal ? frames : 1;
   const lossOf = (images: Tensor, boxes: Tensor, faceKnown: Tensor, gaze: Tensor): Tensor =>
-    mcGazeLoss(model, images, { boxes, faceKnown, gaze }, frames);
+    mcGazeLoss(model, images, { boxes, faceKnown, gaze }, span);
   stopIfAsked(signal);
   try {
     await train({
       device,
       model,
       optimizer,
-      schedule: stepDecay({ lr, milestones, warmupSteps }),
+      schedule,
       steps,
       startStep,
       batches: trainBatches(loader, frames),
@@ -149,12 +154,13 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
   }
 }
 
-/** Clips whose frames give the batch norms their first statistics. */
-const CALIBRATION_CLIPS = 8;
+/** Frames that give the batch norms their first statistics. */
+const CALIBRATION_FRAMES = 56;
 
 /** Gives the batch norms the statistics of the first clips. */
-async function calibrate({ device, model, clips, transform, seed }: GazeRun): Promise<void> {
-  const count = Math.min(CALIBRATION_CLIPS, clips.count);
+async function calibrate(run: GazeRun): Promise<void> {
+  const { device, model, clips, transform, seed, frames = model.config.clipLength } = run;
+  const count = Math.min(Math.ceil(CALIBRATION_FRAMES / frames), clips.count);
   const options = { batchSize: count, seed, transform, shuffle: false };
   for await (const { images, shape } of new ClipLoader(clips, options).epoch()) {
     await device.step(() => model.calibrate(device.tensor(images, shape)));

@@ -10,6 +10,7 @@ export * from "./evaluation.ts";
 export * from "./baselines.ts";
 export * from "./clip.ts";
 export * from "./cached_clips.ts";
+export * from "./stills.ts";
 export * from "./clip_transforms.ts";
 export * from "./clip_loader.ts";
 export * from "./windows.ts";
