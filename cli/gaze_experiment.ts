@@ -5,8 +5,15 @@
  * backbone that was trained on single frames before.
  * @module
  */
+import { Buffer } from "node:buffer";
 import { CLIP_LENGTH } from "../data/gaze/mod.ts";
-import { checkWritable } from "../io/files.ts";
+import { requestDevice } from "../engine/mod.ts";
+import {
+  checkWritable,
+  loadSafetensorsFile,
+  saveSafetensorsFile,
+  writeFileAtomic,
+} from "../io/files.ts";
 import { type ArmName, ARMS } from "./gaze_experiment/arms.ts";
 import { cacheBytes, clipsToRender, renderedClips } from "./gaze_experiment/clip_cache.ts";
 import { type Costs, costsFor } from "./gaze_experiment/costs.ts";
@@ -20,10 +27,34 @@ import {
   type Plan,
   pretrainConfig,
 } from "./gaze_experiment/plan.ts";
-import { readFinished } from "./gaze_experiment/record.ts";
-import { type Clips, pretrain, pretrainPath, runJob, runPath } from "./gaze_experiment/run.ts";
+import { FRAMES_TEXT, frameSheet } from "./gaze_experiment/frames.ts";
+import {
+  readFinished,
+  readResult,
+  readRuns,
+  type RunResult,
+  type TrainingResult,
+} from "./gaze_experiment/record.ts";
+import {
+  type Findings,
+  FRAMES,
+  resultPlots,
+  resultsMarkdown,
+  resultsPage,
+  summaryLines,
+} from "./gaze_experiment/report.ts";
+import {
+  type Clips,
+  pretrain,
+  pretrainPath,
+  runJob,
+  runPath,
+  trainedModel,
+} from "./gaze_experiment/run.ts";
+import { bestFull, verdicts } from "./gaze_experiment/summary.ts";
 import { stopIfAsked, withInterrupt } from "./interrupt.ts";
-import { readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
+import { ProgramError, readArguments, runMain, UsageError, wholeNumber } from "./main.ts";
+import { encodePng } from "./png.ts";
 import { duration } from "./progress.ts";
 import { setUp } from "./setup.ts";
 import { PROJECT_ROOT } from "./system.ts";
@@ -121,9 +152,22 @@ function armsIn(text: string | undefined): readonly ArmName[] {
   return ARMS.filter((arm) => names.includes(arm));
 }
 
-async function experiment(plan: Plan, workers: number, signal: AbortSignal): Promise<void> {
-  const { out } = plan;
-  await checkWritable(`${out}/results.md`); // now, not after hours
+async function experiment(
+  { plan, workers, report }: Options,
+  signal: AbortSignal,
+): Promise<void> {
+  await checkWritable(`${plan.out}/results.md`); // now, not after hours
+  if (!report) await trainAll(plan, workers, signal);
+  const runs = await writeResults(plan, workers, signal);
+  for (const line of summaryLines(runs)) console.log(line);
+  for (const { goal, found, met } of verdicts(runs)) {
+    console.log(`${met ? "met    " : "not met"}  ${goal}: ${found}`);
+  }
+  console.log(`experiment: results ${plan.out}/results.md, ${plan.out}/report.html`);
+}
+
+/** Does what is not done yet. */
+async function trainAll(plan: Plan, workers: number, signal: AbortSignal): Promise<void> {
   const pretrained =
     await readFinished(`${pretrainPath(plan)}.json`, pretrainConfig(plan)) !== null;
   const jobs = jobsOf(plan), open: Job[] = [];
@@ -196,8 +240,84 @@ async function clipsFor(plan: Plan, workers: number, signal: AbortSignal): Promi
   };
 }
 
+/** Writes text, page, plots, example frames and the best full model, from all finished runs of the folder. */
+async function writeResults(
+  plan: Plan,
+  workers: number,
+  signal: AbortSignal,
+): Promise<readonly RunResult[]> {
+  const { out } = plan;
+  const runs = await readRuns(out);
+  const pretraining = await readResult<TrainingResult>(`${pretrainPath(plan)}.json`);
+  if (runs.length === 0 || pretraining === null) {
+    throw new ProgramError(`${out}: no run is finished yet`);
+  }
+  const best = bestFull(runs);
+  const sheet = best === null ? null : await writeBest(plan, best, workers, signal);
+  const findings = (png: string): Findings => ({
+    runs,
+    pretraining,
+    command: commandFor(runs),
+    frames: sheet === null ? null : { png, text: FRAMES_TEXT },
+  });
+  await writeFileAtomic(`${out}/results.md`, resultsMarkdown(findings(FRAMES)));
+  for (const [name, svg] of resultPlots(findings(FRAMES))) {
+    await writeFileAtomic(`${out}/${name}`, svg);
+  }
+  const inlined = `data:image/png;base64,${Buffer.from(sheet ?? "").toString("base64")}`;
+  await writeFileAtomic(`${out}/report.html`, resultsPage(findings(inlined)));
+  return runs;
+}
+
+/** The frames' picture, and the weights as `wgrad gaze` takes them, with what is known of them beside. */
+async function writeBest(
+  plan: Plan,
+  best: RunResult,
+  workers: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const { out } = plan;
+  const { test, size } = planOf(best);
+  const options = clipsOf({ ...plan, test, size }).test;
+  const warn = (message: string): void => console.error(`experiment: ${message}`);
+  const clips = await renderedClips(clipFolder(plan), options, { workers, signal, warn });
+  using device = await requestDevice({ seed: 0 });
+  const model = await (await trainedModel(plan, best)).to(device);
+  model.eval();
+  const sheet = await encodePng(await frameSheet(device, model, clips));
+  await writeFileAtomic(`${out}/${FRAMES}`, sheet);
+  const { tensors, metadata } = await loadSafetensorsFile(`${runPath(plan, best)}.safetensors`);
+  await saveSafetensorsFile(`${out}/mcgaze_small.safetensors`, tensors, [...metadata]);
+  const { seed, evaluation, baselines, testClips, config, parameters, adapter, date } = best;
+  const card = { seed, parameters, testClips, evaluation, baselines, adapter, date, config };
+  await writeFileAtomic(`${out}/mcgaze_small.json`, JSON.stringify(card, null, 1) + "\n");
+  return sheet;
+}
+
+/** What a run's settings say of its plan. */
+function planOf({ config }: RunResult) {
+  const { clips, test, start, recipe, model, pretrain } = config as unknown as
+    & Pick<Plan, "clips" | "test" | "start">
+    & {
+      recipe: { steps: number };
+      model: { imageSize: number };
+      pretrain: { recipe: { steps: number } };
+    };
+  const { steps } = recipe, pretrainSteps = pretrain.recipe.steps;
+  return { clips, test, start, steps, pretrainSteps, size: model.imageSize };
+}
+
+/** The command that makes these runs. */
+function commandFor(runs: readonly RunResult[]): string {
+  const { clips, test, start, steps, pretrainSteps, size } = planOf(runs[0]);
+  const seeds = runs.map(({ seed }) => seed), first = Math.min(...seeds);
+  return "deno task experiment:gaze " +
+    `--clips ${clips} --test ${test} --size ${size} --pretrain-steps ${pretrainSteps} --start ${start} ` +
+    `--steps ${steps} --seed ${first} --seeds ${Math.max(...seeds) - first + 1}`;
+}
+
 await runMain("experiment", async () => {
-  const { plan, workers, install } = readOptions();
-  await setUp({ install });
-  await withInterrupt((signal) => experiment(plan, workers, signal));
+  const options = readOptions();
+  await setUp({ install: options.install });
+  await withInterrupt((signal) => experiment(options, signal));
 });

@@ -5,6 +5,7 @@
 import { duration } from "../progress.ts";
 import { escapeHtml, page } from "../report/html.ts";
 import { lineChart, standalone } from "../report/line_chart.ts";
+import { htmlTable, markdownTable } from "../report/tables.ts";
 import { type Arm, armNamed, isJetpack } from "./arms.ts";
 import type { RunResult, StepCosts } from "./record.ts";
 import type { ArmSummary, BudgetSummary } from "./summary.ts";
@@ -352,15 +353,4 @@ function armPlot({ arm }: ArmSummary, runs: readonly RunResult[]): string {
     points: run.evaluations.map(({ step, accuracy }) => ({ x: step, y: accuracy })),
   }));
   return lineChart(series, { ...axes, title: arm.title, legend: true });
-}
-
-function markdownTable([head, ...rows]: string[][]): string {
-  const line = (cells: string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
-}
-
-function htmlTable([head, ...rows]: string[][]): string {
-  const line = (cells: string[], tag: string): string =>
-    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
-  return `<table>${[line(head, "th"), ...rows.map((row) => line(row, "td"))].join("\n")}</table>`;
 }
