@@ -179,9 +179,10 @@ function clipsIn(arrays: ReadonlyMap<string, NamedArray>, count: number): Synthe
   }));
 }
 
+/** Over all arrays in the order of their names: a file has its own. */
 function checksum(arrays: ReadonlyMap<string, NamedArray>): string {
   let crc = 0;
-  for (const { data } of arrays.values()) crc = crc32(data, crc);
+  for (const name of [...arrays.keys()].sort()) crc = crc32(arrays.get(name)!.data, crc);
   return crc.toString(16).padStart(8, "0");
 }
 
