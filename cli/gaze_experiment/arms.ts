@@ -23,14 +23,23 @@ const LACKS: Readonly<Record<ArmName, McGazeOptions>> = {
   full: {},
 };
 
-/** The settings of an arm's model for frames of `size` pixels. */
-export function modelOptions(arm: ArmName, size: number): McGazeOptions {
+/** The small preset for frames of `size` pixels. */
+function smallModel(size: number): McGazeOptions {
   const small = MCGAZE_PRESETS.mcgaze_small;
-  const scale = size / small.imageSize!;
-  return {
-    ...small,
-    imageSize: size,
-    finestScale: scale * small.finestScale!, // the same levels are read, whatever the frame
-    ...LACKS[arm],
-  };
+  const scale = size / small.imageSize!; // the same levels are read, whatever the frame
+  return { ...small, imageSize: size, finestScale: scale * small.finestScale! };
+}
+
+/**
+ * The settings of an arm's model for frames of `size` pixels. As the authors', its backbone is trained already, and stem and
+ * first group stay as they are.
+ */
+export function modelOptions(arm: ArmName, size: number): McGazeOptions {
+  const small = smallModel(size);
+  return { ...small, backbone: { ...small.backbone, frozenStages: 1 }, ...LACKS[arm] };
+}
+
+/** The settings of the model that is trained before the arms: on single frames, all of it learned. */
+export function pretrainModel(size: number): McGazeOptions {
+  return { ...smallModel(size), ...LACKS.single };
 }

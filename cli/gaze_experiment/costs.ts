@@ -8,8 +8,8 @@ import { type Device, requestDevice, type Tensor } from "../../engine/mod.ts";
 import { writeFileAtomic } from "../../io/files.ts";
 import { McGaze, mcGazeGroups, mcGazeLoss, type McGazeOptions } from "../../models/mod.ts";
 import { AdamW } from "../../nn/mod.ts";
-import { type ArmName, ARMS, modelOptions } from "./arms.ts";
-import { FRAMES_A_STEP, type Plan, pretrainModel } from "./plan.ts";
+import { type ArmName, ARMS, modelOptions, pretrainModel } from "./arms.ts";
+import { FRAMES_A_STEP, type Plan } from "./plan.ts";
 
 /** Milliseconds. */
 export interface Costs {
@@ -46,7 +46,7 @@ async function measureCosts(plan: Plan): Promise<Costs> {
   const { size } = plan;
   const step = { pretrain: 0, head: 0, single: 0, full: 0 };
   using device = await requestDevice({ seed: 0 });
-  step.pretrain = await stepTime(device, pretrainModel(plan), size, 1);
+  step.pretrain = await stepTime(device, pretrainModel(size), size, 1);
   for (const arm of ARMS) {
     step[arm] = await stepTime(device, modelOptions(arm, size), size, CLIP_LENGTH);
   }

@@ -5,9 +5,9 @@
  */
 import { CLIP_LENGTH } from "../../data/gaze/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
-import { MCGAZE_SMALL_RECIPE, type McGazeOptions, type McGazeRecipe } from "../../models/mod.ts";
+import { MCGAZE_SMALL_RECIPE, type McGazeRecipe } from "../../models/mod.ts";
 import { type Schedule, warmupCosine } from "../../nn/mod.ts";
-import { type ArmName, modelOptions } from "./arms.ts";
+import { type ArmName, modelOptions, pretrainModel } from "./arms.ts";
 import type { CachedOptions } from "./clip_cache.ts";
 
 /** Which weights an arm takes from the training before it: what sees, or all that fit by name. */
@@ -48,8 +48,8 @@ export function nameOf({ arm, seed }: Job): string {
   return `${arm}-s${seed}`;
 }
 
-/** Clips along the way are measured on: the validation split's. */
-export const VALIDATION_CLIPS = 40;
+/** Clips that are measured on along the way, of the validation split; no more than at the end. */
+const VALIDATION_CLIPS = 40;
 
 /** The clips of a plan: to train on, to measure on along the way, to measure on at the end. */
 export function clipsOf(
@@ -63,7 +63,7 @@ export function clipsOf(
   });
   return {
     train: of("train", clips),
-    validation: of("validation", VALIDATION_CLIPS),
+    validation: of("validation", Math.min(VALIDATION_CLIPS, test)),
     test: of("test", test),
   };
 }
@@ -82,7 +82,7 @@ export function pretrainRecipe(steps: number): McGazeRecipe {
   };
 }
 
-/** An arm: whole clips; the backbone, which can see already, at a lower rate. */
+/** An arm: whole clips; the backbone, which can see already, at a lower rate (its first layers not at all: `arms.ts`). */
 export function armRecipe(steps: number): McGazeRecipe {
   return {
     ...MCGAZE_SMALL_RECIPE,
@@ -102,16 +102,11 @@ export function scheduleOf({ lr, steps, warmupSteps }: McGazeRecipe): Schedule {
 /** The seed of the training before the arms. */
 export const PRETRAIN_SEED = 0;
 
-/** The settings of the model that is trained before the arms: that of the arm `single`. */
-export function pretrainModel({ size }: Plan): McGazeOptions {
-  return modelOptions("single", size);
-}
-
 /** What decides the outcome of the training before the arms. */
 export function pretrainConfig(plan: Plan): JsonObject {
   return plain({
     kind: "gaze-experiment-pretrain",
-    model: pretrainModel(plan),
+    model: pretrainModel(plan.size),
     recipe: pretrainRecipe(plan.pretrainSteps),
     clips: plan.clips,
   });

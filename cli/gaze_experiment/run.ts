@@ -23,7 +23,7 @@ import { trainGaze } from "../gaze/trainer.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { removeRun } from "../run_checkpoint.ts";
 import { arraysOf, loadWeights, stateOf } from "../weights.ts";
-import { modelOptions } from "./arms.ts";
+import { modelOptions, pretrainModel } from "./arms.ts";
 import {
   armConfig,
   armRecipe,
@@ -32,7 +32,6 @@ import {
   type Plan,
   PRETRAIN_SEED,
   pretrainConfig,
-  pretrainModel,
   pretrainRecipe,
   scheduleOf,
   type Start,
@@ -134,7 +133,7 @@ export function runPath({ out }: Pick<Plan, "out">, job: Job): string {
 /** The training before the arms: on stills, so that a step sees as many people as frames. */
 export async function pretrain(plan: Plan, clips: Clips, signal: AbortSignal): Promise<void> {
   using device = await requestDevice({ seed: PRETRAIN_SEED });
-  const model = await new McGaze(pretrainModel(plan)).to(device, { seed: PRETRAIN_SEED });
+  const model = await new McGaze(pretrainModel(plan.size)).to(device, { seed: PRETRAIN_SEED });
   const path = pretrainPath(plan);
   await Deno.mkdir(plan.out, { recursive: true });
   const result = await trainAndMeasure({
