@@ -4,10 +4,13 @@
  * @module
  */
 import { elements } from "../host_tensor.ts";
-import { OnnxModel } from "../onnx/model.ts";
 import { OnnxOps, type OnnxValue } from "../onnx/ops.ts";
+import { OnnxGraph } from "../../onnx/graph.ts";
 import type { ForwardWork, Workload } from "../workload.ts";
 import { type Framework, mostRunsFor, type Run, Unsupported } from "./framework.ts";
+
+/** Of ONNX 1.16: it has Gelu. */
+const OPSET = 20;
 
 /** A tensor of onnxruntime-common. */
 export interface OrtTensor {
@@ -73,12 +76,12 @@ export class Ort implements Framework {
     // With its own attention first; where that computes wrongly, with attention out of single operations.
     const fused = build(work, true);
     const ways = fused.sawAttention ? [fused, build(work, false)] : [fused];
-    return ways.map((graph) => () => this.#prepare(work, graph));
+    return ways.map((way) => () => this.#prepare(work, way));
   }
 
-  async #prepare(work: ForwardWork, { model, names, outputElements }: Graph): Promise<Run> {
+  async #prepare(work: ForwardWork, { graph, names, outputElements }: Built): Promise<Run> {
     const { api, settings } = this;
-    const session = await api.InferenceSession.create(model.bytes(), {
+    const session = await api.InferenceSession.create(await graph.file().bytes(), {
       executionProviders: [settings.provider],
       graphOptimizationLevel: "all",
       ...(settings.gpuBuffers && { preferredOutputLocation: "gpu-buffer" }),
@@ -121,27 +124,27 @@ export class Ort implements Framework {
   }
 }
 
-interface Graph {
-  readonly model: OnnxModel;
+interface Built {
+  readonly graph: OnnxGraph;
   readonly names: readonly string[];
   readonly outputElements: number;
   readonly sawAttention: boolean;
 }
 
 /** Writes the equations as a graph. */
-function build({ inputs, weights, compute }: ForwardWork, fusedAttention: boolean): Graph {
-  const model = new OnnxModel();
-  const ops = new OnnxOps(model, fusedAttention);
+function build({ inputs, weights, compute }: ForwardWork, fusedAttention: boolean): Built {
+  const graph = new OnnxGraph("workload", OPSET);
+  const ops = new OnnxOps(graph, fusedAttention);
   const x: Record<string, OnnxValue> = {};
   for (const [name, { shape }] of Object.entries(inputs)) {
-    model.input(name, shape);
+    graph.input(name, shape);
     x[name] = { name, shape };
   }
   for (const [name, host] of Object.entries(weights)) x[name] = ops.weight(name, host);
   const outputs = Object.entries(compute(ops, x));
-  for (const [name, value] of outputs) model.output(name, value.name, value.shape);
+  for (const [name, value] of outputs) graph.output(name, value.name, value.shape);
   return {
-    model,
+    graph,
     names: outputs.map(([name]) => name),
     outputElements: outputs.reduce((sum, [, value]) => sum + elements(value.shape), 0),
     sawAttention: ops.sawAttention,

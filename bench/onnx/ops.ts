@@ -6,7 +6,7 @@
 import { elements, type HostTensor } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
 import type { Activation } from "../ops/ops.ts";
-import { type Attribute, CONTRIBUTED, type OnnxModel } from "./model.ts";
+import { type Attributes, CONTRIBUTED, type OnnxGraph } from "../../onnx/graph.ts";
 
 /** A value of the graph. */
 export interface OnnxValue {
@@ -20,27 +20,27 @@ export interface OnnxValue {
 class Weight implements OnnxValue {
   #name: string | null = null;
   readonly shape: readonly number[];
-  constructor(readonly model: OnnxModel, readonly hint: string, readonly host: HostTensor) {
+  constructor(readonly graph: OnnxGraph, readonly hint: string, readonly host: HostTensor) {
     this.shape = host.shape;
   }
 
   get name(): string {
     const { shape, data } = this.host;
-    return this.#name ??= this.model.initializer(this.hint, shape, data);
+    return this.#name ??= this.graph.constant(this.hint, shape, data);
   }
 }
 
-/** Adds nodes to a model. */
+/** Adds nodes to a graph. */
 export class OnnxOps extends ComposedOps<OnnxValue> {
   /** Whether the equations had attention in them. */
   sawAttention = false;
-  readonly #model: OnnxModel;
+  readonly #graph: OnnxGraph;
   readonly #fusedAttention: boolean;
 
   /** @param fusedAttention use ONNX Runtime's own MultiHeadAttention */
-  constructor(model: OnnxModel, fusedAttention: boolean) {
+  constructor(graph: OnnxGraph, fusedAttention: boolean) {
     super();
-    this.#model = model;
+    this.#graph = graph;
     this.#fusedAttention = fusedAttention;
   }
 
@@ -48,28 +48,28 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
     shape: readonly number[],
     type: string,
     inputs: readonly OnnxValue[],
-    attributes: Readonly<Record<string, Attribute>> = {},
+    attributes: Attributes = {},
     domain: "" | typeof CONTRIBUTED = "",
   ): OnnxValue {
     const names = inputs.map((x) => x.name);
-    return { name: this.#model.node(type, names, attributes, domain), shape };
+    return { name: this.#graph.node(type, names, attributes, { domain }), shape };
   }
 
   #integers(values: readonly number[]): OnnxValue {
     const data = BigInt64Array.from(values, BigInt);
     return {
-      name: this.#model.initializer("sizes", [values.length], data),
+      name: this.#graph.constant("sizes", [values.length], data),
       shape: [values.length],
     };
   }
 
   #number(value: number): OnnxValue {
-    return { name: this.#model.initializer("number", [], Float32Array.of(value)), shape: [] };
+    return { name: this.#graph.constant("number", [], Float32Array.of(value)), shape: [] };
   }
 
   /** A weight as an initialiser. */
   weight(hint: string, host: HostTensor): OnnxValue {
-    return new Weight(this.#model, hint, host);
+    return new Weight(this.#graph, hint, host);
   }
 
   shape(x: OnnxValue): readonly number[] {

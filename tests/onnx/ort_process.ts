@@ -1,39 +1,22 @@
 /**
- * Runs ONNX files in ONNX Runtime for a test, which would otherwise need its 290 MB in the project's node_modules: started
- * with `--node-modules-dir=none`, Deno fetches it into its cache when a test first wants it.
+ * Runs ONNX files in ONNX Runtime, in a process of its own: its 290 MB stay out of the project's node_modules, as Deno takes
+ * them into its cache (`--node-modules-dir=none`) when a test first asks.
  *
- * Reads jobs from standard input, one JSON a line: the file, and the input's values and sizes. Answers each with a line: the
- * outputs with their sizes, or what ONNX Runtime complained about.
+ *     deno run … tests/onnx/ort_process.ts VERSION JOBS       JOBS: a file of jobs as JSON; prints the answers as JSON
  * @module
  */
-import { createInterface } from "node:readline";
 import type { OrtApi } from "../../bench/frameworks/ort.ts";
+import type { Answer, Job } from "./ort.ts";
 
-/** What is asked. */
-export interface Job {
-  readonly file: string;
-  readonly images: { readonly dims: readonly number[]; readonly data: readonly number[] };
-}
-
-/** What is answered. */
-export type Answer =
-  | { readonly outputs: Readonly<Record<string, { dims: readonly number[]; data: number[] }>> }
-  | { readonly error: string };
-
-async function answer(ort: OrtApi, { file, images }: Job): Promise<Answer> {
+async function answer(ort: OrtApi, { file, dims, data }: Job): Promise<Answer> {
   try {
     const session = await ort.InferenceSession.create(await Deno.readFile(file), {
       executionProviders: ["cpu"],
-      graphOptimizationLevel: "all",
       intraOpNumThreads: 1,
-      logSeverityLevel: 2,
     });
-    const data = Float32Array.from(images.data);
-    const results = await session.run({
-      images: new ort.Tensor("float32", data, images.dims),
-    });
+    const images = new ort.Tensor("float32", Float32Array.from(data), dims);
     const outputs: Record<string, { dims: readonly number[]; data: number[] }> = {};
-    for (const [name, tensor] of Object.entries(results)) {
+    for (const [name, tensor] of Object.entries(await session.run({ images }))) {
       outputs[name] = { dims: tensor.dims, data: [...await tensor.getData()] };
     }
     await session.release();
@@ -43,10 +26,8 @@ async function answer(ort: OrtApi, { file, images }: Job): Promise<Answer> {
   }
 }
 
-if (import.meta.main) {
-  const [version] = Deno.args;
-  const ort: OrtApi = (await import(`npm:onnxruntime-node@${version}`)).default;
-  for await (const line of createInterface({ input: process.stdin })) {
-    console.log(JSON.stringify(await answer(ort, JSON.parse(line))));
-  }
-}
+const [version, jobs] = Deno.args;
+const ort: OrtApi = (await import(`npm:onnxruntime-node@${version}`)).default;
+const answers: Answer[] = [];
+for (const job of JSON.parse(await Deno.readTextFile(jobs))) answers.push(await answer(ort, job));
+console.log(JSON.stringify(answers));
