@@ -42,6 +42,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: "measure a trained model: FILE --data SET [--json]",
     load: () => import("./wgrad/eval.ts"),
   },
+  export: {
+    about: "write a trained model as an ONNX file: --from FILE --out FILE.onnx [--model NAME]",
+    load: () => import("./wgrad/export.ts"),
+  },
   routing: {
     about: "show how a mixture of experts routes images: FILE [IMAGE…] --out DIR [--data SET]",
     load: () => import("./wgrad/routing.ts"),

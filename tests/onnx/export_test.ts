@@ -49,7 +49,7 @@ test("a file says its operators, its inputs and outputs, and which sizes are fre
     assertEquals(file.inputs, { images: ["batch", 2, 8, 12] });
     assertEquals(file.outputs, { logits: ["batch", 5] });
   }
-  const gaze = new McGaze(GAZES["clues that do not see each other"]);
+  const gaze = new McGaze(GAZES["bottlenecks, two clues, none sees another or another frame"]);
   const options = { state: sourceOf(gaze.stateShapes()), frames: 2, imgSize: [64, 96] } as const;
   const { inputs, outputs, nodes } = readOnnx(await exportOnnx(gaze, options).bytes());
   assertEquals(inputs, { images: ["frames", 3, 64, 96] });

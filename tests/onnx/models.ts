@@ -30,9 +30,13 @@ export const VITS: Readonly<Record<string, MoeVitOptions>> = {
     qkvBias: false,
     noEmbedClass: true,
   },
-  "no class token": { ...VIT, globalPool: "avg", classToken: false },
   SpheroMoE: { ...MOE, coreExperts: 3, univExperts: 5, slotsPerExpert: 2, slotLayernorm: true },
-  "SpheroMoE without a norm of its slots": { ...MOE, coreExperts: 3, univExperts: 5 },
+  "SpheroMoE without a norm of its slots, no class token": {
+    ...MOE,
+    coreExperts: 3,
+    univExperts: 5,
+    classToken: false,
+  },
   "Soft MoE": { ...MOE, ifDualpath: false, numExperts: 4, slotsPerExpert: 2, layerScale: true },
   "Soft MoE with a norm of its slots": {
     ...MOE,
@@ -63,14 +67,14 @@ const GAZE: McGazeOptions = {
 /** Every setting that changes the graph is set in one of them. */
 export const GAZES: Readonly<Record<string, McGazeOptions>> = {
   "two layers a block": GAZE,
-  "bottlenecks, the head alone, single frames": {
+  "bottlenecks, two clues, none sees another or another frame": {
     ...GAZE,
     backbone: { ...GAZE.backbone, bottleneck: true },
-    clues: ["head"],
+    clues: ["eyes", "head"],
+    spatial: false,
     temporal: false,
     unusedHeads: false,
   },
-  "clues that do not see each other": { ...GAZE, clues: ["eyes", "head"], spatial: false },
 };
 
 /** Gives a model weights that differ from each other, and puts it on a device. Boxes start where its settings say. */

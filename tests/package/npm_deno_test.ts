@@ -1,7 +1,7 @@
 /** The package for npm: installed from its tarball without a network, as a user of Deno, Node, tsc and esbuild meets it. */
 import { join } from "node:path";
 import * as esbuild from "esbuild";
-import { writeNpmPackage } from "../../cli/pack/npm.ts";
+import { NOTICE, writeNpmPackage } from "../../cli/pack/npm.ts";
 import { measureSizes } from "../../cli/pack/sizes.ts";
 import { PROJECT_ROOT, quietDriverEnvironment, run, type RunResult } from "../../cli/system.ts";
 import { assert, assertEquals, denoTest } from "../harness.ts";
@@ -68,6 +68,14 @@ denoTest("npm: the tarball holds modules, types and texts, and nothing else", as
   const found = new Set<string>();
   for await (const path of walk(folder)) found.add(path.replace(/^.*?(\.d\.ts|\.\w+)$/, "$1"));
   assertEquals([...found].sort(), [".cff", ".d.ts", ".js", ".json", ".md", ".txt", "LICENSE"]);
+  const notice = await Deno.readTextFile(join(folder, NOTICE));
+  const told = [
+    /MIT|ISC/,
+    /2021-\d+ Buf Tech/,
+    /2008 Google Inc/,
+    /Apache License\s+Version 2\.0, Jan/,
+  ];
+  for (const words of told) assert(words.test(notice), `${words}`);
 });
 
 async function* walk(folder: string): AsyncGenerator<string> {
@@ -124,7 +132,7 @@ await requestDevice().catch((error) => console.log(error.name, error.message));`
 denoTest("npm: esbuild bundles it for a browser without Node's modules", async () => {
   const names = NAMES.filter((name) => /^@wgrad\/wgrad(\/\w+)?$/.test(name))
     .filter((name) => !/datasets|image_folder|files/.test(name));
-  assertEquals(names.length, 7);
+  assertEquals(names.length, 8);
   try {
     const { outputFiles } = await esbuild.build({
       stdin: {

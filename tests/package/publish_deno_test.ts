@@ -27,6 +27,7 @@ denoTest("`deno publish --dry-run` is clean, and packs the library alone", async
     "mod.ts",
     "models",
     "nn",
+    "onnx",
   ]);
   const { exports } = JSON.parse(await Deno.readTextFile(`${PROJECT_ROOT}deno.json`));
   for (const path of Object.values<string>(exports)) {
