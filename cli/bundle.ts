@@ -62,11 +62,10 @@ const npmSpecifiers: esbuild.Plugin = {
   setup(build) {
     build.onResolve({ filter: /^npm:/ }, (args) => {
       const { name, version, path } = parseNpmSpecifier(args.path);
-      const store = `node_modules/.deno/${name.replace("/", "+")}@${version}/node_modules`;
-      const request = path === "" ? name : `${name}/${path}`;
-      return build.resolve(`./${store}/${request}`, {
+      const store = `node_modules/.deno/${name.replace("/", "+")}@${version}`;
+      return build.resolve(path === "" ? name : `${name}/${path}`, {
         kind: args.kind,
-        resolveDir: join(PROJECT_ROOT),
+        resolveDir: join(PROJECT_ROOT, store),
         importer: args.importer,
       });
     });
