@@ -1,6 +1,6 @@
 /**
  * `deno task experiment:jetpack [--quick] [--seeds N] [--sizes 500,2000] [--arms …] [--temperatures …] [--epochs N]
- * [--out DIR]`
+ * [--augmentation NAME] [--out DIR]`
  *
  * The paper's comparison on data that is at hand: a dense ViT from scratch and fine-tuned, Soft MoE and SpheroMoE from
  * scratch, and MoE Jetpack with each recycling method, all with the same data, steps, schedule and augmentation.
@@ -10,6 +10,7 @@ import { loadMnist } from "../data/datasets.ts";
 import { requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import { ARM_NAMES, armNamed, armsOf, TEMPERATURE } from "./jetpack/arms.ts";
+import { AUGMENTATIONS, isAugmentation } from "./jetpack/augmentation.ts";
 import type { RunResult, StepCosts } from "./jetpack/record.ts";
 import { type Findings, resultPlots, resultsMarkdown, resultsPage } from "./jetpack/report.ts";
 import {
@@ -43,6 +44,7 @@ const USAGE = `deno task experiment:jetpack [options]: MoE Jetpack against its r
   --epochs N     passes over the digits; default ${epochsFor(1000)}, above 1000 digits ${
   epochsFor(1001)
 }
+  --augmentation NAME  ${Object.keys(AUGMENTATIONS).join(" or ")}; default randaugment
   --quick        500 digits, one seed: about 20 minutes
   --held-out N   digits to measure on, 10 to 8000; default 2000
   --out DIR      where runs and results go; default out/jetpack. Finished runs in it are not repeated, and all of them
@@ -72,6 +74,7 @@ function readOptions(): Options {
       arms: { type: "string" },
       temperatures: { type: "string" },
       epochs: { type: "string" },
+      augmentation: { type: "string", default: "randaugment" },
       "held-out": { type: "string", default: "2000" },
       quick: { type: "boolean", default: false },
       report: { type: "boolean", default: false },
@@ -80,7 +83,11 @@ function readOptions(): Options {
       "no-install": { type: "boolean", default: false },
     },
   });
-  const { quick } = values;
+  const { quick, augmentation } = values;
+  if (!isAugmentation(augmentation)) {
+    const known = Object.keys(AUGMENTATIONS).join(" or ");
+    throw new UsageError(`--augmentation takes ${known}, not "${augmentation}"`);
+  }
   const sizes = (values.sizes ?? (quick ? "500" : "500,2000")).split(",")
     .map((text) => wholeNumber("sizes", text, 10, 50_000));
   const count = wholeNumber("seeds", values.seeds ?? (quick ? "1" : "3"), 1, 100);
@@ -97,7 +104,7 @@ function readOptions(): Options {
   const arms = armsOf(names, temperatures);
   const jobs = sizes.flatMap((size) =>
     Array.from({ length: count }, (_, i) => first + i).flatMap((seed) =>
-      arms.map((arm): Job => ({ arm, size, epochs: epochs ?? epochsFor(size), seed }))
+      arms.map((arm): Job => ({ arm, size, epochs: epochs ?? epochsFor(size), augmentation, seed }))
     )
   );
   const heldOut = wholeNumber("held-out", values["held-out"], 10, 8000);
@@ -159,12 +166,12 @@ async function experiment(
     costs,
     async (runs) => await routingSection(out, runs, held),
   );
-  for (const { size, epochs, arms } of summarise(results)) {
+  for (const { size, epochs, augmentation, arms } of summarise(results)) {
     for (const { arm, mean, seeds } of arms) {
       console.log(
-        `${String(size).padStart(6)} digits, ${epochs} epochs  ${arm.title.padEnd(34)} ${
-          (100 * mean).toFixed(1)
-        } %  (${seeds.length} seed${seeds.length === 1 ? "" : "s"})`,
+        `${String(size).padStart(6)} digits, ${epochs} epochs, ${augmentation}  ${
+          arm.title.padEnd(34)
+        } ${(100 * mean).toFixed(1)} %  (${seeds.length} seed${seeds.length === 1 ? "" : "s"})`,
       );
     }
   }
@@ -212,6 +219,9 @@ function commandFor(runs: readonly RunResult[]): string {
     `--sizes ${distinct(runs.map(({ size }) => size)).join(",")}`,
     `--seed ${seeds[0]} --seeds ${seeds[seeds.length - 1] - seeds[0] + 1}`,
     ...(temperatures.length > 0 ? [`--temperatures ${temperatures.join(",")}`] : []),
+    ...(runs.some((run) => run.augmentation === "shift")
+      ? [`--augmentation ${[...new Set(runs.map((run) => run.augmentation))].join(" and ")}`]
+      : []),
     ...(odd.length > 0 ? [`--epochs ${odd.join(" and ")}`] : []),
   ].join(" ");
 }

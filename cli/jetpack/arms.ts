@@ -57,7 +57,7 @@ export const ARM_NAMES: readonly string[] = BASES.map(({ name }) => name);
  * by 1 / sqrt(D), here 1 / 8: at 0.5 every expert starts with nearly the mean of all tokens, at 0.05 with a few of them.
  * Low temperatures are good for every SpheroMoE here, from scratch most of all; docs/results/jetpack.md has the table.
  */
-export const TEMPERATURE = 0.15;
+export const TEMPERATURE = 0.2;
 
 /** Arms by name, those of SpheroMoE once for each temperature; all of one temperature before the next. */
 export function armsOf(names: readonly string[], temperatures: readonly number[]): Arm[] {

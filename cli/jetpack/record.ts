@@ -5,6 +5,7 @@
 import type { JsonObject } from "../../io/mod.ts";
 import type { AccuracyAt } from "../run_checkpoint.ts";
 import type { ModelKind } from "./arms.ts";
+import type { Augmentation } from "./augmentation.ts";
 
 /** One training run. */
 export interface RunResult {
@@ -13,6 +14,7 @@ export interface RunResult {
   /** Training images. */
   readonly size: number;
   readonly epochs: number;
+  readonly augmentation: Augmentation;
   readonly seed: number;
   /** Share of the held-out images classified correctly at the end. */
   readonly accuracy: number;

@@ -7,9 +7,10 @@ import { escapeHtml, page } from "../report/html.ts";
 import { lineChart, standalone } from "../report/line_chart.ts";
 import { htmlTable, markdownTable } from "../report/tables.ts";
 import { type Arm, armNamed, isJetpack } from "./arms.ts";
+import { AUGMENTATIONS } from "./augmentation.ts";
 import type { RunResult, StepCosts } from "./record.ts";
 import type { ArmSummary, BudgetSummary } from "./summary.ts";
-import { summarise } from "./summary.ts";
+import { budgetOf, summarise } from "./summary.ts";
 import { runsOfMain, temperatureRows } from "./temperature.ts";
 
 /** All that is shown. */
@@ -66,8 +67,8 @@ function stepsText({ stepsToScratch, steps }: ArmSummary): string {
  * What a budget says of MoE Jetpack, a sentence a temperature: its best arm, of those with the most seeds, beside the same
  * model from scratch and beside dense fine-tuning, over the seeds that both have.
  */
-export function verdicts({ size, epochs }: BudgetSummary, runs: readonly RunResult[]): string[] {
-  const all = runs.filter((run) => run.size === size && run.epochs === epochs);
+export function verdicts(budget: BudgetSummary, runs: readonly RunResult[]): string[] {
+  const all = runsOf(budget, runs);
   const arms = [...new Set(all.map(({ arm }) => arm))].map(armNamed);
   const temperatures = [...new Set(arms.flatMap(({ temperature }) => temperature ?? []))];
   return temperatures.sort((a, b) => a - b).flatMap((t) => {
@@ -159,6 +160,10 @@ const METHOD_NOTE =
   "measured step at which a curve is at or above the best point of the curve from scratch of the same seed, kind of " +
   "model and temperature. t is the first temperature of routing, dispatch and combine alike; the authors' is 0.5.";
 
+const AUGMENTATION_NOTE = `Augmentation: ${
+  Object.entries(AUGMENTATIONS).map(([name, words]) => `${name}, ${words}`).join("; ")
+}.`;
+
 const TEMPERATURE_NOTE =
   "Temperatures are learned but move little in so few steps, so the first one decides. Cosines of random directions spread " +
   "by 1/8 in this narrow model: at 0.5 an expert starts with nearly the mean of all tokens, at 0.05 with a few of them. " +
@@ -188,7 +193,7 @@ as it is, as a mixture of experts made from it, and beside models that start fro
     setting(findings)
   }
 
-${METHOD_NOTE}
+${METHOD_NOTE} ${AUGMENTATION_NOTE}
 
 ${
     budgets.map((budget) =>
@@ -247,7 +252,7 @@ export function resultsPage(findings: Findings): string {
 <p>A small dense ViT that has only seen clothes (Fashion-MNIST) learns handwritten digits (MNIST): as it is, as a mixture
 of experts made from it, and beside models that start from random weights.</p>
 <p class="soft">${escapeHtml(setting(findings))}</p>
-<p class="soft">${escapeHtml(METHOD_NOTE)}</p>
+<p class="soft">${escapeHtml(`${METHOD_NOTE} ${AUGMENTATION_NOTE}`)}</p>
 ${
       budgets.map((budget) =>
         `<h2>${escapeHtml(budgetTitle(budget))}</h2>
@@ -291,12 +296,12 @@ export function resultPlots(findings: Findings): Map<string, string> {
   );
 }
 
-function budgetTitle({ size, epochs, heldOut }: BudgetSummary): string {
-  return `${size} digits, ${epochs} epochs (measured on ${heldOut} others)`;
+function budgetTitle({ size, epochs, augmentation, heldOut }: BudgetSummary): string {
+  return `${size} digits, ${epochs} epochs, ${augmentation} (measured on ${heldOut} others)`;
 }
 
-function plotName({ size, epochs }: BudgetSummary): string {
-  return `jetpack-n${size}-e${epochs}.svg`;
+function plotName(budget: BudgetSummary): string {
+  return `jetpack-${budgetOf(budget)}.svg`;
 }
 
 const COLORS: Readonly<Record<string, string>> = {
@@ -323,8 +328,8 @@ const axes = {
   yMax: 1,
 };
 
-function runsOf({ size, epochs }: BudgetSummary, runs: readonly RunResult[]): RunResult[] {
-  return runs.filter((run) => run.size === size && run.epochs === epochs);
+function runsOf(budget: BudgetSummary, runs: readonly RunResult[]): RunResult[] {
+  return runs.filter((run) => budgetOf(run) === budgetOf(budget));
 }
 
 /** One line an arm: the mean over its seeds. */
@@ -340,7 +345,7 @@ function budgetPlot(budget: BudgetSummary, runs: readonly RunResult[]): string {
   });
   return lineChart(series, {
     ...axes,
-    title: `Held-out accuracy, ${budget.size} digits: mean over seeds`,
+    title: `Held-out accuracy, ${budget.size} digits, ${budget.augmentation}: mean over seeds`,
     legend: true,
   });
 }

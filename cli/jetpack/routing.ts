@@ -31,8 +31,8 @@ export async function routingSection(
   let found: [Job, RunResult] | undefined;
   const sorted = results.toSorted((a, b) => a.size - b.size || a.seed - b.seed);
   for (const result of sorted) {
-    const { size, epochs, seed } = result;
-    const job: Job = { arm: armNamed(result.arm), size, epochs, seed };
+    const { size, seed } = result;
+    const job: Job = { ...result, arm: armNamed(result.arm) };
     const first = found === undefined || (size === found[0].size && seed === found[0].seed);
     if (first && isJetpack(job.arm) && await exists(weightsPath(out, job))) found = [job, result];
   }

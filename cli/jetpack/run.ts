@@ -8,12 +8,13 @@ import type { JsonObject } from "../../io/mod.ts";
 import { writeFileAtomic } from "../../io/files.ts";
 import { visionModel } from "../../models/mod.ts";
 import { Rng, type StateDict } from "../../nn/mod.ts";
-import { EVALUATION, recipeFor } from "../demo/recipe.ts";
+import { EVALUATION } from "../demo/recipe.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { evaluateClassifier, trainClassifier } from "../training/classifier.ts";
 import { saveModel } from "../training/model_file.ts";
 import { PLAIN, type Recipe } from "../training/recipe.ts";
 import { removeRun } from "../run_checkpoint.ts";
+import { type Augmentation, recipeOf } from "./augmentation.ts";
 import { type Arm, firstWeights, isJetpack, modelOptions } from "./arms.ts";
 import type { RunResult } from "./record.ts";
 
@@ -21,14 +22,13 @@ import type { RunResult } from "./record.ts";
 export const CURVE = 500;
 /** Points of a curve after its start. */
 export const POINTS = 10;
-/** Pixels by which training images move at most. */
-const SHIFT = 2;
 
 /** A run to be done. */
 export interface Job {
   readonly arm: Arm;
   readonly size: number;
   readonly epochs: number;
+  readonly augmentation: Augmentation;
   readonly seed: number;
 }
 
@@ -44,14 +44,14 @@ export interface Setting {
 }
 
 /** The name of a job's files. */
-export function nameOf({ arm, size, epochs, seed }: Job): string {
-  return `${arm.name}-n${size}-e${epochs}-s${seed}`;
+export function nameOf({ arm, size, epochs, augmentation, seed }: Job): string {
+  return `${arm.name}-n${size}-e${epochs}-${augmentation}-s${seed}`;
 }
 
 /** What decides a run's outcome, besides size, epochs and seed. */
-export function configOf({ arm, epochs }: Job): JsonObject {
-  const model = modelOptions(arm), recipe = recipeFor(epochs, SHIFT);
-  return JSON.parse(JSON.stringify({ start: arm.start, model, recipe }));
+export function configOf(job: Job): JsonObject {
+  const model = modelOptions(job.arm), recipe = recipeOf(job);
+  return JSON.parse(JSON.stringify({ start: job.arm.start, model, recipe }));
 }
 
 /**
@@ -115,7 +115,8 @@ function parseResult(path: string, text: string): RunResult {
  * @throws {InterruptedError} the signal was aborted; the run can go on
  */
 export async function runJob(job: Job, setting: Setting, device: Device): Promise<RunResult> {
-  const { arm, size, epochs, seed } = job;
+  const { arm, size, epochs, augmentation, seed } = job;
+  const recipe = recipeOf(job);
   const { out, mnist, dense, signal } = setting;
   const name = nameOf(job);
   device.stepIndex = 0; // all arms draw the same random masks
@@ -133,7 +134,7 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
     const run = await trainClassifier({
       device,
       model,
-      recipe: recipeFor(epochs, SHIFT),
+      recipe,
       data: train,
       seed,
       label: name,
@@ -150,6 +151,7 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
       arm: arm.name,
       size,
       epochs,
+      augmentation,
       seed,
       accuracy: await accuracyOn(heldOut),
       heldOut: heldOut.count,
@@ -163,7 +165,7 @@ export async function runJob(job: Job, setting: Setting, device: Device): Promis
       config,
     };
     if (isJetpack(arm)) {
-      const card = { model: modelOptions(arm), recipe: recipeFor(epochs, SHIFT), names: null };
+      const card = { model: modelOptions(arm), recipe, names: null };
       await saveModel(weightsPath(out, job), model, card);
     }
     await writeFileAtomic(resultPath(out, job), JSON.stringify(result) + "\n");

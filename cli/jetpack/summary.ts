@@ -4,6 +4,7 @@
  * @module
  */
 import { type Arm, ARM_NAMES, armNamed, armsOf } from "./arms.ts";
+import type { Augmentation } from "./augmentation.ts";
 import type { RunResult } from "./record.ts";
 
 /** The runs of one arm on one number of training images. */
@@ -25,26 +26,40 @@ export interface ArmSummary {
   readonly stepsToScratch: readonly (number | null)[];
 }
 
-/** All arms that were run on one number of training images with one number of epochs. */
+/** All arms that were run on one number of training images with one number of epochs and one augmentation. */
 export interface BudgetSummary {
   readonly size: number;
   readonly epochs: number;
+  readonly augmentation: Augmentation;
   readonly heldOut: number;
   readonly arms: readonly ArmSummary[];
 }
 
-/** Puts runs together, in the order of `armsOf` and by rising budget. */
+/** Puts runs together, in the order of `armsOf`; the authors' augmentation first, then by rising budget. */
 export function summarise(runs: readonly RunResult[]): BudgetSummary[] {
-  const budgets = Map.groupBy(runs, ({ size, epochs }) => `${size} ${epochs}`);
+  const budgets = Map.groupBy(runs, budgetOf);
   return [...budgets.values()].map((group): BudgetSummary => ({
     size: group[0].size,
     epochs: group[0].epochs,
+    augmentation: group[0].augmentation,
     heldOut: group[0].heldOut,
     arms: armsIn(group).flatMap((arm) => {
       const own = group.filter((run) => run.arm === arm.name).sort((a, b) => a.seed - b.seed);
       return own.length === 0 ? [] : [summariseArm(arm, own, group)];
     }),
-  })).sort((a, b) => a.size - b.size || a.epochs - b.epochs);
+  })).sort(byBudget);
+}
+
+type Budget = Pick<RunResult, "size" | "epochs" | "augmentation">;
+
+/** What runs must share to be compared, as a key. */
+export function budgetOf({ size, epochs, augmentation }: Budget): string {
+  return `n${size}-e${epochs}-${augmentation}`;
+}
+
+/** For sorting: by augmentation, then size, then epochs. */
+export function byBudget(a: Budget, b: Budget): number {
+  return a.augmentation.localeCompare(b.augmentation) || a.size - b.size || a.epochs - b.epochs;
 }
 
 /** The arms that were run, in the order of the tables. */

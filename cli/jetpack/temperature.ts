@@ -4,6 +4,7 @@
  */
 import { armNamed, isJetpack } from "./arms.ts";
 import type { RunResult } from "./record.ts";
+import { budgetOf, byBudget } from "./summary.ts";
 
 /** The temperature with the most runs, of equals the lowest; null where no run has one. */
 export function mainTemperature(runs: readonly RunResult[]): number | null {
@@ -22,35 +23,54 @@ export function runsOfMain(runs: readonly RunResult[]): RunResult[] {
 }
 
 /**
- * A table over all temperatures: SpheroMoE from scratch, and MoE Jetpack over all its methods, on the seeds that have both.
- * The table's head alone where no temperature but one has both.
+ * A table over all temperatures: SpheroMoE from scratch, and MoE Jetpack over all its methods, on the seeds that have both;
+ * beside them the fine-tuned dense model on those seeds. The table's head alone where only one temperature has both.
  */
 export function temperatureRows(runs: readonly RunResult[]): string[][] {
-  const groups = Map.groupBy(
-    runs,
-    ({ arm, size, epochs }) => JSON.stringify([size, epochs, armNamed(arm).temperature]),
-  );
-  const rows = [...groups].flatMap(([key, group]) => {
-    const [size, epochs, temperature] = JSON.parse(key) as [number, number, number | null];
+  const groups = [
+    ...Map.groupBy(
+      runs,
+      (run) => `${budgetOf(run)} ${armNamed(run.arm).temperature}`,
+    ).values(),
+  ].flatMap((group) => {
+    const { temperature } = armNamed(group[0].arm);
     const scratch = group.filter(({ arm }) => armNamed(arm).start === "scratch");
     const seeds = scratch.map(({ seed }) => seed);
     const jetpack = group.filter(({ arm, seed }) =>
       isJetpack(armNamed(arm)) && seeds.includes(seed)
     );
-    if (temperature === null || jetpack.length === 0) return [];
-    return [{ size, epochs, temperature, scratch, jetpack }];
-  }).sort((a, b) => a.size - b.size || a.epochs - b.epochs || a.temperature - b.temperature);
-  const several = new Set(rows.map(({ temperature }) => temperature)).size > 1;
+    return temperature === null || jetpack.length === 0 ? [] : [{ temperature, scratch, jetpack }];
+  }).sort((a, b) => byBudget(a.scratch[0], b.scratch[0]) || a.temperature - b.temperature);
+  const several = new Set(groups.map(({ temperature }) => temperature)).size > 1;
   return [
-    ["digits", "epochs", "t", "SpheroMoE, from scratch", "MoE Jetpack, all methods", "seeds"],
-    ...(several ? rows : []).map(({ size, epochs, temperature, scratch, jetpack }) => [
-      size.toString(),
-      epochs.toString(),
-      temperature.toString(),
-      percentOf(scratch),
-      `${percentOf(jetpack)} (${jetpack.length} run${jetpack.length === 1 ? "" : "s"})`,
-      [...new Set(jetpack.map(({ seed }) => seed))].sort((a, b) => a - b).join(", "),
-    ]),
+    [
+      "digits",
+      "epochs",
+      "augmentation",
+      "t",
+      "SpheroMoE, scratch",
+      "MoE Jetpack",
+      "dense, fine-tuned",
+      "seeds",
+    ],
+    ...(several ? groups : []).map(({ temperature, scratch, jetpack }) => {
+      const [{ size, epochs, augmentation }] = scratch;
+      const seeds = [...new Set(jetpack.map(({ seed }) => seed))].sort((a, b) => a - b);
+      const dense = runs.filter((run) =>
+        run.arm === "dense-finetuned" && budgetOf(run) === budgetOf(scratch[0]) &&
+        seeds.includes(run.seed)
+      );
+      return [
+        size.toString(),
+        epochs.toString(),
+        augmentation,
+        temperature.toString(),
+        percentOf(scratch),
+        `${percentOf(jetpack)} (${jetpack.length} run${jetpack.length === 1 ? "" : "s"})`,
+        dense.length > 0 ? percentOf(dense) : "",
+        seeds.join(", "),
+      ];
+    }),
   ];
 }
 

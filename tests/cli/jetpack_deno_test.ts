@@ -33,6 +33,7 @@ function result(arm: string, seed: number, curve: number[], size = 500): RunResu
     arm,
     size,
     epochs: 2,
+    augmentation: "shift",
     seed,
     accuracy: curve[curve.length - 1],
     heldOut: 100,
@@ -95,8 +96,12 @@ denoTest("summarise() gives mean, spread, and steps to the best of training from
     "20, never of 30",
   ]);
   assertEquals(
-    summarise([...RUNS, result("dense-scratch", 0, [0, 1], 50)]).map(({ size }) => size),
-    [50, 500],
+    summarise([
+      ...RUNS,
+      result("dense-scratch", 0, [0, 1], 50),
+      { ...result("dense-scratch", 0, [0, 1]), augmentation: "randaugment" },
+    ]).map(({ size, augmentation }) => `${size} ${augmentation}`),
+    ["500 randaugment", "50 shift", "500 shift"],
   );
 });
 
@@ -112,8 +117,8 @@ denoTest("other temperatures stand in a table of their own", () => {
   assertEquals([mainTemperature(runs), mainTemperature([RUNS[4]])], [0.05, null]);
   assertEquals(runsOfMain(runs), RUNS);
   assertEquals(temperatureRows(runs).slice(1), [
-    ["500", "2", "0.05", "75.0", "85.0 (2 runs)", "0, 1"],
-    ["500", "2", "0.5", "20.0", "65.0 (2 runs)", "0"],
+    ["500", "2", "shift", "0.05", "75.0", "85.0 (2 runs)", "70.0", "0, 1"],
+    ["500", "2", "shift", "0.5", "20.0", "65.0 (2 runs)", "70.0", "0"],
   ]);
   assertEquals(temperatureRows(RUNS).length, 1);
   const findings = { runs, costs, command: "", pretraining: "", routing: "" };
@@ -188,13 +193,13 @@ denoTest(
     };
     try {
       await Deno.writeTextFile(join(out, "step_costs.json"), JSON.stringify(costs));
-      const stopped = await start("runs/dense-scratch-n20-e2-s0.json");
+      const stopped = await start("runs/dense-scratch-n20-e2-randaugment-s0.json");
       assertEquals(stopped.code, 130, stopped.stderr);
-      const first = await Deno.stat(join(out, "runs/dense-scratch-n20-e2-s0.json"));
+      const first = await Deno.stat(join(out, "runs/dense-scratch-n20-e2-randaugment-s0.json"));
       const done = await start();
       assertEquals(done.code, 0, done.stderr);
       assert(/experiment: 2 runs, 1 done, 1 to do; about/.test(done.stdout), done.stdout);
-      const after = await Deno.stat(join(out, "runs/dense-scratch-n20-e2-s0.json"));
+      const after = await Deno.stat(join(out, "runs/dense-scratch-n20-e2-randaugment-s0.json"));
       assertEquals(after.mtime, first.mtime);
       const page = await Deno.readTextFile(join(out, "report.html"));
       assert(page.includes("How it routes") && page.includes("core"));
