@@ -4,6 +4,13 @@
  * @module
  */
 export { blobSource, type Bytes, type ByteSource, bytesSource } from "./byte_source.ts";
+export {
+  cacheStore,
+  type Download,
+  type DownloadOptions,
+  type DownloadStore,
+  downloadWeights,
+} from "./download.ts";
 export * from "./named_array.ts";
 export * from "./convert.ts";
 export type { JsonObject, JsonValue } from "./json.ts";

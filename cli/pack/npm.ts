@@ -12,10 +12,11 @@ import { PROJECT_ROOT, run } from "../system.ts";
 
 /**
  * The dependencies that go into the modules (they have none themselves), and the files with the words of their licences. The
- * second one, which only the chunk of `/onnx` holds, ships none: its sources begin with them, and sharp ships Apache's.
+ * last one, which only the chunk of `/onnx` holds, ships none: its sources begin with them, and sharp ships Apache's.
  */
 const BUNDLED: Readonly<Record<string, readonly string[]>> = {
   "wgsl-preprocessor": ["wgsl-preprocessor/LICENSE"],
+  "@noble/hashes": ["@noble/hashes/LICENSE"],
   "@bufbuild/protobuf": [
     "@bufbuild/protobuf/dist/esm/create.js",
     "@bufbuild/protobuf/dist/esm/wire/varint.js",

@@ -4,7 +4,7 @@
  * @module
  */
 import { CheckpointError } from "../../engine/mod.ts";
-import { openFileSource, saveSafetensorsFile } from "../../io/files.ts";
+import { saveSafetensorsFile } from "../../io/files.ts";
 import { openWeights, SafetensorsReader, weightsSource } from "../../io/mod.ts";
 import {
   loadPretrained,
@@ -14,6 +14,7 @@ import {
   type VisionTransformer,
 } from "../../models/mod.ts";
 import { arraysOf } from "../weights.ts";
+import { openWeightsFile } from "../weights_file.ts";
 import { PLAIN, type Recipe, recipeWith } from "./recipe.ts";
 
 /** What a file says of its model. */
@@ -43,7 +44,7 @@ export async function saveModel(
  * @throws {CheckpointError} it cannot be read, or says what makes no model
  */
 export async function readCard(path: string): Promise<ModelCard | null> {
-  await using source = await openFileSource(path);
+  await using source = await openWeightsFile(path);
   const reader = await openWeights(source);
   const text = reader instanceof SafetensorsReader ? reader.metadata.get(KEY) : undefined;
   if (text === undefined) return null;
@@ -66,7 +67,7 @@ export async function loadModel(
   path: string,
   options: MoeVitOptions,
 ): Promise<{ model: VisionTransformer; report: PretrainedReport }> {
-  await using source = await openFileSource(path);
+  await using source = await openWeightsFile(path);
   const model = visionModel(options);
   const report = await loadPretrained(model, weightsSource(await openWeights(source)));
   return { model, report };

@@ -6,7 +6,7 @@
  * @module
  */
 import { CheckpointError } from "../../engine/errors.ts";
-import { openFileSource, writeFileAtomic } from "../../io/files.ts";
+import { writeFileAtomic } from "../../io/files.ts";
 import { openWeights, weightsSource } from "../../io/weights.ts";
 import { fitPretrained, McGaze, MCGAZE_PRESETS, visionModel } from "../../models/mod.ts";
 import { exportOnnx, type OnnxFile, type OnnxOptions } from "../../onnx/mod.ts";
@@ -14,6 +14,7 @@ import type { StateSource } from "../../nn/mod.ts";
 import { discardOnInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { readCard } from "../training/model_file.ts";
+import { openWeightsFile } from "../weights_file.ts";
 import { MODEL_USAGE, modelOption } from "./model_option.ts";
 
 const USAGE = `deno task wgrad export --from FILE --out FILE.onnx: a trained model for ONNX Runtime
@@ -51,7 +52,7 @@ export async function run(args: readonly string[]): Promise<void> {
     imgSize: count("size", 4096),
     frames: count("frames", 1000),
   };
-  await using file = await openFileSource(from);
+  await using file = await openWeightsFile(from);
   const source = weightsSource(await openWeights(file));
   const onnx = model !== undefined && Object.hasOwn(MCGAZE_PRESETS, model)
     ? gazeFile(model as keyof typeof MCGAZE_PRESETS, source, options)

@@ -10,12 +10,12 @@ import { noGrad } from "../../engine/autograd.ts";
 import type { CapturedInput } from "../../engine/capture.ts";
 import type { Device } from "../../engine/device.ts";
 import { requestDevice } from "../../engine/request_device.ts";
-import { openFileSource } from "../../io/files.ts";
 import { openWeights, weightsSource } from "../../io/weights.ts";
 import { imageSize, visionModel, type VisionTransformer } from "../../models/mod.ts";
 import { AdamW, crossEntropy, estimate, type Module, type StateSource } from "../../nn/mod.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { Progress } from "../progress.ts";
+import { openWeightsFile } from "../weights_file.ts";
 import { MODEL_USAGE, modelOption } from "./model_option.ts";
 
 const USAGE = `Usage: deno task wgrad info --model NAME [options]
@@ -181,7 +181,7 @@ async function measureWith(
   training: boolean,
 ): Promise<Measured> {
   if (file === undefined) return await measure(model, madeUp(model), images, device, training);
-  await using source = await openFileSource(file);
+  await using source = await openWeightsFile(file);
   const state = weightsSource(await openWeights(source));
   return await measure(model, state, images, device, training);
 }

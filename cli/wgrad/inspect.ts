@@ -11,13 +11,13 @@
  * @module
  */
 import { toFloat32 } from "../../io/convert.ts";
-import { openFileSource } from "../../io/files.ts";
 import { elementCount, elementsOf, type NamedArray } from "../../io/named_array.ts";
 import { SafetensorsReader } from "../../io/safetensors.ts";
 import { TORCH_NAMES } from "../../io/torch/dtypes.ts";
 import type { TorchReader } from "../../io/torch/reader.ts";
 import { openWeights, type WeightsEntry } from "../../io/weights.ts";
 import { readArguments, UsageError } from "../main.ts";
+import { openWeightsFile } from "../weights_file.ts";
 
 const USAGE = "Usage: deno task wgrad inspect FILE [--json] [--values] [--part NAME]";
 /** Values that are turned into text at a time. */
@@ -26,7 +26,7 @@ const CHUNK = 1 << 14;
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<void> {
   const { file, json, values, part } = parse(args);
-  await using source = await openFileSource(file);
+  await using source = await openWeightsFile(file);
   const reader = await openWeights(source, { part });
   if (!(reader instanceof SafetensorsReader)) await reader.verify();
   const lines = json ? jsonLines(reader, values) : textLines(reader, file, values);

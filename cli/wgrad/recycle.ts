@@ -10,7 +10,7 @@ import { type Device, requestDevice, type Tensor } from "../../engine/mod.ts";
 import { CheckpointError, ShapeError } from "../../engine/errors.ts";
 import { fitImage, listImages, readImage, toFloatImage } from "../../data/image_folder.ts";
 import { normalise, Rng } from "../../data/mod.ts";
-import { checkWritable, openFileSource, writeFileAtomic } from "../../io/files.ts";
+import { checkWritable, writeFileAtomic } from "../../io/files.ts";
 import { openWeights, weightsSource } from "../../io/weights.ts";
 import {
   fitPretrained,
@@ -34,11 +34,13 @@ import { discardOnInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { Progress } from "../progress.ts";
 import { saveSource } from "../weights.ts";
+import { openWeightsFile } from "../weights_file.ts";
 import { MODEL_USAGE, modelOption } from "./model_option.ts";
 
 const USAGE = `Usage: deno task wgrad recycle --from FILE --model NAME --out FILE [options]
 Makes the first weights of a mixture of experts from those of a dense ViT.
-  --from FILE      the dense model: safetensors, or PyTorch's .pth and .pt; as wide as the new one or wider
+  --from FILE      the dense model: safetensors, or PyTorch's .pth and .pt; as wide as the new one or wider.
+                   Here and elsewhere a file may be https://…#sha256=HEX: it is downloaded once and kept
   --model NAME     ${MODEL_USAGE}
   --out FILE       the new weights, safetensors
   --method M       how an expert's neurons are chosen; default random
@@ -203,7 +205,7 @@ async function openDense(
   config: MoeVitConfig,
   files: AsyncDisposableStack,
 ): Promise<DenseFile> {
-  const opened = files.use(await openFileSource(file));
+  const opened = files.use(await openWeightsFile(file));
   const source = weightsSource(await openWeights(opened, { part }));
   const prefix = prefixOf(source.shapes.keys());
   const shapes = new Map(

@@ -23,7 +23,7 @@ import {
   TRAIN_STEPS,
 } from "../../data/gaze/mod.ts";
 import { requestDevice } from "../../engine/mod.ts";
-import { checkWritable, openFileSource, writeFileAtomic } from "../../io/files.ts";
+import { checkWritable, writeFileAtomic } from "../../io/files.ts";
 import type { JsonObject } from "../../io/mod.ts";
 import { openWeights, weightsSource } from "../../io/weights.ts";
 import {
@@ -44,6 +44,7 @@ import { stopIfAsked, withInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { quietDrivers } from "../system.ts";
 import { saveWeights } from "../weights.ts";
+import { openWeightsFile } from "../weights_file.ts";
 
 const USAGE = `Usage: deno task wgrad train-gaze [OPTIONS]
 
@@ -290,7 +291,7 @@ async function clipsFor(settings: Settings): Promise<TrainingData> {
 
 /** Takes what fits by name from a checkpoint, such as a backbone trained before. */
 async function loadInitial(model: McGaze, path: string): Promise<void> {
-  await using file = await openFileSource(path);
+  await using file = await openWeightsFile(path);
   const source = weightsSource(await openWeights(file));
   const { loaded, missing } = await model.loadStateFrom(source, { strict: false });
   if (loaded.length === 0) {
