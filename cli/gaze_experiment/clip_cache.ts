@@ -30,7 +30,7 @@ export type CachedOptions = Required<Pick<SyntheticOptions, "split" | "count" | 
 
 /** How they are made ready. */
 export interface CacheOptions {
-  /** Threads that render. */
+  /** Threads that render; 0: this one, which then does nothing else. */
   readonly workers: number;
   readonly signal?: AbortSignal;
   /** Told of each file that is not as it should be, and is made anew. */
@@ -74,7 +74,7 @@ export async function renderedClips(
   const kept: SyntheticClip[] = [];
   const bar = new Progress(`rendering ${split} clips of ${size} pixels`, count);
   let rendered = 0, stale = false;
-  let renderers: WorkerClips | undefined;
+  let threads: WorkerClips | undefined;
   try {
     for (const part of partsOf(options)) {
       const path = `${folder}/${part.path}`;
@@ -85,8 +85,8 @@ export async function renderedClips(
         clips = null;
       }
       if (clips === null) {
-        renderers ??= new WorkerClips(options, workers);
-        clips = await renderPart(renderers, part, (done) => {
+        if (workers > 0) threads ??= new WorkerClips(options, workers);
+        clips = await renderPart(threads ?? fresh, part, (done) => {
           stopIfAsked(signal);
           bar.update(kept.length + done);
         });
@@ -97,7 +97,7 @@ export async function renderedClips(
       stopIfAsked(signal);
     }
   } finally {
-    renderers?.[Symbol.dispose]();
+    threads?.[Symbol.dispose]();
   }
   if (rendered > 0) {
     bar.update(count);
@@ -226,7 +226,7 @@ async function readPart(
 
 /** Renders the clips of a file, as many at a time as there are waiting renderers for. */
 async function renderPart(
-  renderers: WorkerClips,
+  renderers: ClipSource,
   { first, count }: Part,
   onClip: (done: number) => void,
 ): Promise<SyntheticClip[]> {
