@@ -119,12 +119,12 @@ export const MCGAZE_PRESETS: Readonly<
     heads: 4,
     hidden: 128,
     dynamicChannels: 16,
-    finestScale: 16,
+    finestScale: 24, // eyes and face from the finest level, the head from the next
     // where they are on average in synthetic clips
     firstBoxes: {
-      face: [0.5, 0.63, 0.47, 0.51],
-      eyes: [0.5, 0.49, 0.28, 0.08],
-      head: [0.5, 0.5, 0.64, 0.86],
+      face: [0.5, 0.65, 0.63, 0.65],
+      eyes: [0.5, 0.49, 0.37, 0.1],
+      head: [0.5, 0.5, 0.88, 1],
     },
     unusedHeads: false,
   },

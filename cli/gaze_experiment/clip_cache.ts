@@ -10,6 +10,7 @@ import {
   CLIP_LENGTH,
   type ClipSource,
   type GazeClip,
+  HEAD_VIEW,
   RANGES,
   type SyntheticClip,
   SyntheticClips,
@@ -127,7 +128,7 @@ function partsOf({ split, count, size, seed }: CachedOptions): Part[] {
 
 /** What a file says it holds. */
 function contentsOf({ first, count }: Part, { split, size, seed }: CachedOptions): string {
-  return JSON.stringify({ split, size, seed, first, count, ranges: RANGES });
+  return JSON.stringify({ split, size, seed, first, count, view: HEAD_VIEW, ranges: RANGES });
 }
 
 /** Clips as arrays over all of them. */
