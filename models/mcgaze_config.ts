@@ -110,6 +110,7 @@ export const MCGAZE_PRESETS: Readonly<
       blocks: [1, 1, 1, 1],
       bottleneck: false,
       width: 16,
+      stemKernel: 3, // at 64 pixels a step takes 0.88 of its time with 7 (llvmpipe, medians of interleaved steps)
       frozenStages: -1,
       zeroInitResidual: false,
     },
