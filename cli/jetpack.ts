@@ -254,4 +254,4 @@ await runMain("experiment", async () => {
   const options = readOptions();
   await setUp({ install: options.install });
   await withInterrupt((signal) => experiment(options, signal));
-});
+}, "The same command goes on.");

@@ -71,8 +71,13 @@ export function wholeNumber(name: string, text: string, least: number, most: num
 /**
  * Runs a program and ends it with the code that the work returns (default 0). Errors that a user can mend end it with
  * one line and code 1 (2: wrong usage, 130: interrupted); any other is a mistake of ours and shows where it was made.
+ * @param goesOn what goes on with interrupted work, as a sentence
  */
-export async function runMain(name: string, work: () => Promise<number | void>): Promise<never> {
+export async function runMain(
+  name: string,
+  work: () => Promise<number | void>,
+  goesOn = "Go on with the same options and --resume.",
+): Promise<never> {
   quietDrivers();
   try {
     Deno.exit(await work() ?? 0);
@@ -83,7 +88,7 @@ export async function runMain(name: string, work: () => Promise<number | void>):
       Deno.exit(error.exitCode);
     }
     if (error instanceof InterruptedError) {
-      console.error(`${name}: ${error.message} Go on with the same options and --resume.`);
+      console.error(`${name}: ${error.message} ${goesOn}`);
       Deno.exit(130);
     }
     const known = error instanceof WgradError || error instanceof ShapeError ||

@@ -125,7 +125,7 @@ export async function resumeRun<E extends JsonObject>(
   } catch (cause) {
     const why = (cause as Error).message;
     const named = why.includes(path) ? why : `${path}: ${why}`;
-    throw new CheckpointError(`${named}; or start anew, without --resume`, { cause });
+    throw new CheckpointError(`${named}; or remove it to start anew`, { cause });
   }
 }
 

@@ -25,6 +25,8 @@ export interface ResNetConfig {
   readonly bottleneck: boolean;
   /** Channels of the stem, and of the first group's 3 x 3 convolutions; doubled from group to group. Default 64. */
   readonly width: number;
+  /** Rows and columns of the stem's filters. Default 7. */
+  readonly stemKernel: number;
   /**
    * How much is not learned: -1 nothing, 0 the stem, n the stem and the first n groups. Default 1, for weights that were
    * trained before.
@@ -42,6 +44,7 @@ export const RESNET50: ResNetConfig = {
   blocks: [3, 4, 6, 3],
   bottleneck: true,
   width: 64,
+  stemKernel: 7,
   frozenStages: 1,
   zeroInitResidual: true,
 };
@@ -142,15 +145,16 @@ export class ResNet extends Module {
   constructor(options: Partial<ResNetConfig> = {}) {
     super();
     const config = this.config = { ...RESNET50, ...options };
-    const { blocks, width, frozenStages } = config;
+    const { blocks, width, stemKernel, frozenStages } = config;
     checkCount("ResNet", "width", width);
+    checkCount("ResNet", "stemKernel", stemKernel);
     blocks.forEach((count, i) => checkCount("ResNet", `blocks of group ${i + 1}`, count));
     if (blocks.length !== 4 || ![-1, 0, 1, 2, 3, 4].includes(frozenStages)) {
       throw new ShapeError(
         `ResNet: ${blocks.length} groups of which ${frozenStages} are frozen; needs 4, and -1 to 4`,
       );
     }
-    const stem = { kernel: 7, stride: 2, bias: false, weightInit };
+    const stem = { kernel: stemKernel, stride: 2, bias: false, weightInit };
     this.#conv1 = this.child("conv1", new Conv2d(3, width, stem));
     this.#bn1 = this.child("bn1", new BatchNorm2d(width));
     const outputs = resNetChannels(config);

@@ -39,7 +39,7 @@ export interface FrameSource {
 /** Names of files that hold videos. */
 const VIDEO = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ogv|wmv|flv|3gp|ts|mts)$/i;
 
-/** `rendered` or `rendered:N`: clip N of the renderer's test split, at `size` pixels. */
+/** `rendered` or `rendered:N`: clip N of the renderer's test split, the square about its head, at `size` pixels. */
 const RENDERED = /^rendered(?::(\d{1,6}))?$/;
 
 /**
@@ -51,7 +51,8 @@ export async function openFrames(input: string, size: number): Promise<FrameSour
   const rendered = RENDERED.exec(input);
   if (rendered !== null) {
     const index = Number(rendered[1] ?? 0);
-    return clipSource(new SyntheticClips({ split: "test", count: index + 1, size }).clip(index));
+    const options = { split: "test", count: index + 1, size } as const;
+    return clipSource(new SyntheticClips(options).clip(index));
   }
   const info = await Deno.stat(input).catch((cause) => {
     throw new DataError(`${input}: there is no such file or folder`, { cause });

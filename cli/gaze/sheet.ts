@@ -1,6 +1,6 @@
 /**
- * `deno run -A cli/gaze/sheet.ts [--out FILE] [--split NAME] [--first N] [--clips N] [--size N] [--zoom N] [--seed N]
- * [--plain]`
+ * `deno run -A cli/gaze/sheet.ts [--out FILE] [--view NAME] [--split NAME] [--first N] [--clips N] [--size N] [--zoom N]
+ * [--seed N] [--plain]`
  *
  * A contact sheet of synthetic clips as a PNG: a row a clip, a column a frame. The head's box is yellow, the face's
  * green, the eyes' blue; the red arrow is the gaze, the purple one where the head points. `--plain` leaves them out.
@@ -26,6 +26,7 @@ const BOX_COLOURS = [GREEN, BLUE, YELLOW];
 const USAGE = `Usage: deno run -A cli/gaze/sheet.ts [OPTIONS]
 
   --out FILE      the PNG file; default out/gaze_sheet.png
+  --view NAME     head: the squares that models are shown; frame: the renderer's whole frames; default head
   --split NAME    train, validation or test; default train
   --first N       number of the first clip; default 0
   --clips N       how many; default 8
@@ -38,6 +39,7 @@ await runMain("gaze/sheet", async () => {
   const options = readArguments(USAGE, Deno.args, {
     options: {
       out: { type: "string", default: "out/gaze_sheet.png" },
+      view: { type: "string", default: "head" },
       split: { type: "string", default: "train" },
       first: { type: "string", default: "0" },
       clips: { type: "string", default: "8" },
@@ -52,6 +54,10 @@ await runMain("gaze/sheet", async () => {
       `--split is one of ${Object.keys(SPLITS).join(", ")}, not ${options.split}`,
     );
   }
+  const { view } = options;
+  if (view !== "head" && view !== "frame") {
+    throw new UsageError(`--view is head or frame, not ${view}`);
+  }
   const number = (name: "first" | "clips" | "size" | "zoom" | "seed", least: number): number =>
     wholeNumber(name, options[name], least, 10_000);
   const first = number("first", 0), rows = number("clips", 1);
@@ -60,6 +66,7 @@ await runMain("gaze/sheet", async () => {
     split: options.split as SplitName,
     count: first + rows,
     size,
+    view,
     seed: number("seed", 0),
   });
   const sheet = blankPicture(rows * size * zoom, clips.clip(first).length * size * zoom);

@@ -108,7 +108,7 @@ export async function trainGaze(run: GazeRun): Promise<RunHistory<GazeAt>> {
       saved = step;
     } catch (error) {
       if (!(error instanceof CheckpointError) || saved === 0) throw error;
-      const wayOut = `The checkpoint of step ${saved} is whole; go on from there with --resume.`;
+      const wayOut = `The checkpoint of step ${saved} is whole; the run can go on from there.`;
       throw new CheckpointError(`${error.message}. ${wayOut}`, { cause: error });
     }
   };

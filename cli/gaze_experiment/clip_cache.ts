@@ -10,6 +10,7 @@ import {
   CLIP_LENGTH,
   type ClipSource,
   type GazeClip,
+  HEAD_VIEW,
   RANGES,
   type SyntheticClip,
   SyntheticClips,
@@ -30,7 +31,7 @@ export type CachedOptions = Required<Pick<SyntheticOptions, "split" | "count" | 
 
 /** How they are made ready. */
 export interface CacheOptions {
-  /** Threads that render. */
+  /** Threads that render; 0: this one, which then does nothing else. */
   readonly workers: number;
   readonly signal?: AbortSignal;
   /** Told of each file that is not as it should be, and is made anew. */
@@ -74,7 +75,7 @@ export async function renderedClips(
   const kept: SyntheticClip[] = [];
   const bar = new Progress(`rendering ${split} clips of ${size} pixels`, count);
   let rendered = 0, stale = false;
-  let renderers: WorkerClips | undefined;
+  let threads: WorkerClips | undefined;
   try {
     for (const part of partsOf(options)) {
       const path = `${folder}/${part.path}`;
@@ -85,8 +86,8 @@ export async function renderedClips(
         clips = null;
       }
       if (clips === null) {
-        renderers ??= new WorkerClips(options, workers);
-        clips = await renderPart(renderers, part, (done) => {
+        if (workers > 0) threads ??= new WorkerClips(options, workers);
+        clips = await renderPart(threads ?? fresh, part, (done) => {
           stopIfAsked(signal);
           bar.update(kept.length + done);
         });
@@ -97,7 +98,7 @@ export async function renderedClips(
       stopIfAsked(signal);
     }
   } finally {
-    renderers?.[Symbol.dispose]();
+    threads?.[Symbol.dispose]();
   }
   if (rendered > 0) {
     bar.update(count);
@@ -127,7 +128,7 @@ function partsOf({ split, count, size, seed }: CachedOptions): Part[] {
 
 /** What a file says it holds. */
 function contentsOf({ first, count }: Part, { split, size, seed }: CachedOptions): string {
-  return JSON.stringify({ split, size, seed, first, count, ranges: RANGES });
+  return JSON.stringify({ split, size, seed, first, count, view: HEAD_VIEW, ranges: RANGES });
 }
 
 /** Clips as arrays over all of them. */
@@ -226,7 +227,7 @@ async function readPart(
 
 /** Renders the clips of a file, as many at a time as there are waiting renderers for. */
 async function renderPart(
-  renderers: WorkerClips,
+  renderers: ClipSource,
   { first, count }: Part,
   onClip: (done: number) => void,
 ): Promise<SyntheticClip[]> {

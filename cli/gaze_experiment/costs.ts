@@ -9,7 +9,7 @@ import { writeFileAtomic } from "../../io/files.ts";
 import { McGaze, mcGazeGroups, mcGazeLoss, type McGazeOptions } from "../../models/mod.ts";
 import { AdamW } from "../../nn/mod.ts";
 import { type ArmName, ARMS, modelOptions, pretrainModel } from "./arms.ts";
-import { FRAMES_A_STEP, type Plan } from "./plan.ts";
+import { clipsOf, FRAMES_A_STEP, type Plan } from "./plan.ts";
 
 /** Milliseconds. */
 export interface Costs {
@@ -50,7 +50,7 @@ async function measureCosts(plan: Plan): Promise<Costs> {
   for (const arm of ARMS) {
     step[arm] = await stepTime(device, modelOptions(arm, size), size, CLIP_LENGTH);
   }
-  const renderer = new SyntheticClips({ split: "train", count: CLIPS + 1, size });
+  const renderer = new SyntheticClips({ ...clipsOf(plan).train, count: CLIPS + 1 });
   renderer.clip(0);
   const begin = performance.now();
   for (let i = 1; i <= CLIPS; i++) renderer.clip(i);

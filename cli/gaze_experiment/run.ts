@@ -76,7 +76,7 @@ async function trainAndMeasure(training: Training): Promise<TrainingResult> {
     device,
     model,
     clips: source,
-    dataset: `synthetic train, ${clips.train.count} clips of ${size} pixels`,
+    dataset: `synthetic train, heads of ${clips.train.count} clips at ${size} pixels`,
     transform: clipPipeline({ size, flip: 0.5 }),
     frames: training.frames,
     recipe,

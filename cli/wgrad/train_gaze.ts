@@ -276,11 +276,14 @@ async function clipsFor(settings: Settings): Promise<TrainingData> {
       [Symbol.dispose]: () => {},
     };
   }
-  const workers = new WorkerClips({ split: "train", count: clips, size, seed }, settings.workers);
+  const workers = new WorkerClips(
+    { split: "train", count: clips, size, seed },
+    settings.workers,
+  );
   return {
     train: cachedClips(workers),
     held: cachedClips(new SyntheticClips({ split: "validation", count: test, size, seed: 0 })),
-    name: `synthetic train, ${clips} clips of ${size} pixels, seed ${seed}`,
+    name: `synthetic train, heads of ${clips} clips at ${size} pixels, seed ${seed}`,
     measured: `${test}, of unseen subjects and lights`,
     about:
       "Mean angular errors on rendered clips of subjects and lights that were not trained on. " +

@@ -32,6 +32,8 @@ export interface ClipPrediction {
 export interface GazePredictor<F extends FreeableFeatures> {
   /** Side of the squares that it is shown, in pixels. */
   readonly size: number;
+  /** Height of a head as a share of that side. Default `HEAD_SHARE`. */
+  readonly headShare?: number;
   /** Features of N squares, normalised values [N, 3, size, size]. */
   features(images: Float32Array, count: number): Promise<readonly F[]>;
   /** What it says about a clip. */
@@ -91,8 +93,10 @@ export class GazeFollower<F extends FreeableFeatures> {
     const persons = this.#tracker.assign(boxes, heads.map(({ person }) => person));
     const final = await this.#endAllBut(new Set(this.#tracker.present));
     if (heads.length === 0) return final;
-    const { size } = this.#model;
-    const squares = heads.map(({ box }) => box ? squareAbout(box) : wholeFrame(height, width));
+    const { size, headShare } = this.#model;
+    const squares = heads.map(({ box }) =>
+      box ? squareAbout(box, headShare) : wholeFrame(height, width)
+    );
     const images = new Float32Array(heads.length * 3 * size * size);
     squares.forEach((square, i) => {
       images.set(headCrop(picture, square, size), i * 3 * size * size);

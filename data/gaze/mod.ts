@@ -20,6 +20,7 @@ export * from "./annotated_clips.ts";
 export type { Interval } from "./synthetic/draws.ts";
 export * from "./synthetic/ranges.ts";
 export * from "./synthetic/synthetic_clips.ts";
+export { type ClipView, HEAD_VIEW } from "./synthetic/view.ts";
 export type { Box } from "./clip_boxes.ts";
 export * from "./head_boxes.ts";
 export * from "./head_tracker.ts";

@@ -4,12 +4,14 @@ import { ARMS, modelOptions, pretrainModel } from "../../cli/gaze_experiment/arm
 import {
   cacheBytes,
   type CachedOptions,
+  type CacheOptions,
   clipsToRender,
   renderedClips,
 } from "../../cli/gaze_experiment/clip_cache.ts";
 import {
   armConfig,
   armRecipe,
+  clipsOf,
   jobsOf,
   nameOf,
   type Plan,
@@ -90,30 +92,26 @@ denoTest(
   },
 );
 
-const CLIPS: CachedOptions = { split: "test", count: 3, size: 32, seed: 5 };
+const CLIPS: CachedOptions = { split: "test", count: 3, size: 8, seed: 5 };
 
 denoTest(
   "clips are rendered once, and anew by name where a file is torn or of others",
   async () => {
     const folder = await Deno.makeTempDir({ prefix: "wgrad-clips-" });
     try {
-      const path = `${folder}/test-32px-seed5-000000.safetensors`;
-      const take = async (options = CLIPS, signal?: AbortSignal) => {
+      const path = `${folder}/test-8px-seed5-000000.safetensors`;
+      const take = async (options: Partial<CacheOptions> = {}) => {
         const told: string[] = [];
         const warn = (message: string): void => void told.push(message);
-        const source = await renderedClips(folder, options, {
-          workers: 1,
-          warn,
-          ...(signal ? { signal } : {}),
-        });
+        const source = await renderedClips(folder, CLIPS, { workers: 0, warn, ...options });
         const clips = await Promise.all([0, 1, 2].map((i) => source.clip(i)));
         return { clips, told };
       };
       const fresh = new SyntheticClips(CLIPS);
       const want = [0, 1, 2].map((i) => fresh.clip(i));
-      await assertRejects(() => take(CLIPS, AbortSignal.abort()), InterruptedError);
+      await assertRejects(() => take({ signal: AbortSignal.abort() }), InterruptedError);
       assertEquals(await clipsToRender(folder, CLIPS), 3);
-      assertEquals(await take(), { clips: want, told: [] });
+      assertEquals(await take({ workers: 1 }), { clips: want, told: [] });
       assertEquals(await clipsToRender(folder, CLIPS), 0);
       const { mtime, size } = await Deno.stat(path);
       assert(size > cacheBytes(CLIPS) && size < cacheBytes(CLIPS) + 2000, `${size} bytes`);
@@ -142,8 +140,8 @@ denoTest(
       }
       // A file that is whole, but whose renderer drew something else.
       const other = `${folder}/other`;
-      await renderedClips(other, { ...CLIPS, seed: 6 }, { workers: 1, warn: () => {} });
-      const drawn = await loadSafetensorsFile(`${other}/test-32px-seed6-000000.safetensors`);
+      await renderedClips(other, { ...CLIPS, seed: 6 }, { workers: 0, warn: () => {} });
+      const drawn = await loadSafetensorsFile(`${other}/test-8px-seed6-000000.safetensors`);
       const claim = new Map(drawn.metadata).set("wgrad.clips", metadata.get("wgrad.clips")!);
       await saveSafetensorsFile(path, drawn.tensors, [...claim]);
       const { clips, told } = await take();
@@ -292,8 +290,13 @@ denoTest("the experiment goes on after Ctrl-C and does no training twice", async
     const step = { pretrain: 10, head: 20, single: 20, full: 20 };
     const costs = { size: 32, adapter: "none", date: "2026-01-01", step, clip: 30 };
     await Deno.writeTextFile(join(out, "costs.json"), JSON.stringify(costs));
+    for (const clips of Object.values(clipsOf({ ...PLAN, size: 32, clips: 8, test: 4 }))) {
+      await renderedClips(join(out, "clips"), clips, { workers: 0, warn: () => {} });
+    }
     const stopped = await start("pretrain.json");
     assertEquals(stopped.code, 130, stopped.stderr);
+    assert(stopped.stderr.trimEnd().endsWith("The same command goes on."), stopped.stderr);
+    assert(!stopped.stderr.includes("rendering"), stopped.stderr);
     assert(/1 of 1 runs to do, 2 steps of 20 \(full\) ms/.test(stopped.stdout), stopped.stdout);
     const first = await Deno.stat(join(out, "pretrain.json"));
     const done = await start();

@@ -38,7 +38,7 @@ denoTest("resumeRun() goes on from a saved run and refuses all others by name", 
 
     const refused = async (other: RunParts, ...texts: string[]): Promise<void> => {
       const { message } = await assertRejects(() => resumeRun(path, other), CheckpointError);
-      for (const text of [path, "start anew, without --resume", ...texts]) {
+      for (const text of [path, "remove it to start anew", ...texts]) {
         assert(message.includes(text), `${message} lacks ${text}`);
       }
     };

@@ -99,7 +99,17 @@ test("McGaze refuses settings that make no model, by name", () => {
   refused({ heads: 3 }, "not divisible by 3 heads");
   refused({ stages: 0 }, "stages is 0");
   refused({ backbone: { width: 0 } }, "width is 0");
+  refused({ backbone: { stemKernel: 0 } }, "stemKernel is 0");
   refused({ backbone: { frozenStages: 5 } }, "5 are frozen");
+});
+
+gpuTest("a smaller stem gives maps of the same sizes", async (device) => {
+  const network = await new ResNet({ ...TINY.backbone, stemKernel: 3 }).to(device);
+  assertEquals(network.stateShapes().get("conv1.weight"), [4, 3, 3, 3]);
+  const sizes = await device.step(() =>
+    network.forward(device.full([2, 64, 32, 3], 0.5)).map(({ shape }) => shape)
+  );
+  assertEquals(sizes, [[2, 16, 8, 4], [2, 8, 4, 8], [2, 4, 2, 16], [2, 2, 1, 32]]);
 });
 
 gpuTest("calibrate() gives every batch norm the statistics of what reaches it", async (device) => {

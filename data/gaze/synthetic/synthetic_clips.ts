@@ -8,10 +8,12 @@
 import { DataError, ShapeError } from "../../../engine/errors.ts";
 import { Rng } from "../../random.ts";
 import type { ClipSource, GazeClip } from "../clip.ts";
+import type { Square } from "../head_boxes.ts";
 import { checkRanges, RANGES, type Ranges, type SplitName, SPLITS } from "./ranges.ts";
 import { renderScene } from "./render.ts";
-import { drawScenes, type Scene } from "./scene.ts";
-import { type FrameBox, truthOf } from "./truth.ts";
+import { drawScenes } from "./scene.ts";
+import { type FrameBox, type Truth, truthOf } from "./truth.ts";
+import { type ClipView, headSquares, WHOLE_FRAME } from "./view.ts";
 
 /** Options of `SyntheticClips`. */
 export interface SyntheticOptions {
@@ -19,8 +21,10 @@ export interface SyntheticOptions {
   readonly split: SplitName;
   /** How many clips. */
   readonly count: number;
-  /** Side of the square frames in pixels. */
+  /** Side of the square pictures in pixels. */
   readonly size: number;
+  /** What they show: the heads as models are shown them (`view.ts`), or the renderer's whole frames. Default "head". */
+  readonly view?: ClipView;
   /** Decides the clips. Default 0. */
   readonly seed?: number | bigint;
   /** Default `RANGES`. */
@@ -42,7 +46,7 @@ export class SyntheticClips implements ClipSource {
    * @throws {ShapeError} count, size or a range is not one
    */
   constructor(options: SyntheticOptions) {
-    const { split, count, size, seed = 0, ranges = RANGES } = options;
+    const { split, count, size, view = "head", seed = 0, ranges = RANGES } = options;
     if (!Number.isInteger(count) || count < 1 || count > 2 ** 32) {
       throw new ShapeError(`SyntheticClips: count must be a whole number >= 1, got ${count}`);
     }
@@ -51,7 +55,7 @@ export class SyntheticClips implements ClipSource {
     }
     checkRanges(ranges);
     this.count = count;
-    this.#options = { split, count, size, ranges };
+    this.#options = { split, count, size, view, ranges };
     this.#rng = new Rng(seed, `gaze/${split}`);
   }
 
@@ -60,7 +64,7 @@ export class SyntheticClips implements ClipSource {
    * @throws {DataError} the index is out of range, or these ranges put the head outside the frame
    */
   clip(index: number): SyntheticClip {
-    const { split, size, ranges } = this.#options;
+    const { split, size, view, ranges } = this.#options;
     if (!Number.isInteger(index) || index < 0 || index >= this.count) {
       throw new DataError(`SyntheticClips: clip ${index} is not in [0, ${this.count})`);
     }
@@ -77,23 +81,34 @@ export class SyntheticClips implements ClipSource {
       headPose: new Float32Array(length * 3),
       hidden: new Uint8Array(length),
     };
+    const truths = scenes.map(truthOf);
+    const squares = view === "head"
+      ? headSquares(this.#rng.fork("view").cell(index), truths.map(({ head }) => head))
+      : scenes.map(() => WHOLE_FRAME);
     scenes.forEach((scene, t) => {
-      clip.frames.set(renderScene(scene, size, noise.cell(index, t)), t * size * size * 3);
-      setTruth(clip, t, scene, `SyntheticClips: clip ${index}, frame ${t}`);
+      const picture = renderScene(scene, size, noise.cell(index, t), squares[t]);
+      clip.frames.set(picture, t * size * size * 3);
+      setTruth(clip, t, truths[t], squares[t], `SyntheticClips: clip ${index}, frame ${t}`);
     });
     return clip;
   }
 }
 
-/** Writes what is true of a scene to frame t of a clip. */
-function setTruth(clip: SyntheticClip, t: number, scene: Scene, label: string): void {
-  const truth = truthOf(scene);
-  const head = inPixels(truth.head, clip.width);
+/** Writes what is true of a scene to frame t of a clip, which shows a square of it. */
+function setTruth(
+  clip: SyntheticClip,
+  t: number,
+  truth: Truth,
+  square: Square,
+  label: string,
+): void {
+  const head = inPixels(truth.head, square, clip.width);
   if (head === undefined) {
     throw new DataError(`${label}: the head is outside the frame; narrow offCentre and drift`);
   }
   clip.boxes.set(head, t * 12 + 8);
-  const face = inPixels(truth.face, clip.width), eyes = inPixels(truth.eyes, clip.width);
+  const face = inPixels(truth.face, square, clip.width);
+  const eyes = inPixels(truth.eyes, square, clip.width);
   if (face !== undefined && eyes !== undefined) {
     clip.boxes.set([...face, ...eyes], t * 12);
     clip.faceKnown[t] = 1;
@@ -103,9 +118,15 @@ function setTruth(clip: SyntheticClip, t: number, scene: Scene, label: string): 
   clip.hidden[t] = truth.hidden ? 1 : 0;
 }
 
-/** The part of a box that is inside the frame, in pixels; undefined where less than a pixel is left. */
-function inPixels(box: FrameBox | undefined, size: number): number[] | undefined {
+/** The part of a box that is inside a square, in its pixels; undefined where less than a pixel is left. */
+function inPixels(
+  box: FrameBox | undefined,
+  { left, top, side }: Square,
+  size: number,
+): number[] | undefined {
   if (box === undefined) return undefined;
-  const [x1, y1, x2, y2] = box.map((value) => size * Math.min(1, Math.max(0, value)));
+  const [x1, y1, x2, y2] = box.map((value, i) =>
+    size * Math.min(1, Math.max(0, (value - (i % 2 === 0 ? left : top)) / side))
+  );
   return x2 - x1 >= 1 && y2 - y1 >= 1 ? [x1, y1, x2, y2] : undefined;
 }

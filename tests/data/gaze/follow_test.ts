@@ -37,8 +37,10 @@ import {
 test("headOfFace() and squareAbout() give boxes of the documented proportions", () => {
   const head = headOfFace([40, 50, 60, 80]);
   assertClose(head, [50 - 13.6, 60.2 - 21.3, 50 + 13.6, 60.2 + 21.3], { atol: 1e-9 });
-  const { left, top, side } = squareAbout([10, 20, 50, 106]);
-  assertClose([left, top, side], [-20, 13, 100], { atol: 1e-9 });
+  const box = [10, 20, 50, 116] as const;
+  const { left, top, side } = squareAbout(box);
+  assertClose([left, top, side], [-10, 28, 80], { atol: 1e-9 });
+  assertEquals(squareAbout(box, 0.96), { left: -20, top: 18, side: 100 });
   assertEquals(wholeFrame(40, 60), { left: 0, top: -10, side: 60 });
 });
 

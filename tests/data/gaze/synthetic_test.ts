@@ -6,17 +6,33 @@ import { drawHiding } from "../../../data/gaze/synthetic/hiding.ts";
 import { drawEyeMotion, drawHeadMotion } from "../../../data/gaze/synthetic/motion.ts";
 import { RANGES, type Ranges, SPLITS } from "../../../data/gaze/synthetic/ranges.ts";
 import { renderScene } from "../../../data/gaze/synthetic/render.ts";
+import { drawScenes, type Scene } from "../../../data/gaze/synthetic/scene.ts";
 import { drawSubject } from "../../../data/gaze/synthetic/subject.ts";
 import { drawSurroundings } from "../../../data/gaze/synthetic/surroundings.ts";
 import {
   type SyntheticClip,
   SyntheticClips,
 } from "../../../data/gaze/synthetic/synthetic_clips.ts";
+import { truthOf } from "../../../data/gaze/synthetic/truth.ts";
+import { headSquares } from "../../../data/gaze/synthetic/view.ts";
+import { addScaled, lookAlong, rotate } from "../../../data/gaze/vectors.ts";
 import { Rng } from "../../../data/random.ts";
 import { DataError, ShapeError } from "../../../engine/errors.ts";
 import { PLAIN, sceneOf } from "./scenes.ts";
 
 const rngOf = (i: number): Rng => new Rng(2, "test/synthetic").cell(i);
+
+/** How far the middle of an iris moves in the picture, in frames, when the eyes turn from straight on by `yaw` degrees. */
+function irisWay({ head, headAt, eyes, camera: { f } }: Scene, yaw: number): number {
+  return Math.max(...[1, -1].map((side) => {
+    const [from, to] = [0, yaw].map((angle) => {
+      const iris = addScaled(eyes.centreOn(side), lookAlong(angle, 0), eyes.radius);
+      const [x, y, z] = addScaled(rotate(head, iris), headAt, 1);
+      return [f * x / z, f * y / z];
+    });
+    return Math.hypot(from[0] - to[0], from[1] - to[1]);
+  }));
+}
 
 /** A hash of everything in a clip. */
 function digest(clip: SyntheticClip): string {
@@ -30,8 +46,17 @@ function digest(clip: SyntheticClip): string {
 
 test("SyntheticClips renders the pinned bits in every engine, in any order", () => {
   const clips = new SyntheticClips({ split: "train", count: 100, size: 24, seed: 6 });
+  const frames = new SyntheticClips({
+    split: "train",
+    count: 100,
+    size: 24,
+    view: "frame",
+    seed: 6,
+  });
   const pinned = ["1d957333", "65cdd623", "5bfb3bad"];
-  assertEquals([2, 0, 1].map((i) => digest(clips.clip(i))).join(), pinned.join());
+  assertEquals([2, 0, 1].map((i) => digest(frames.clip(i))).join(), pinned.join());
+  const heads = ["cc53f843", "d3df365b", "2c64ada"];
+  assertEquals([2, 0, 1].map((i) => digest(clips.clip(i))).join(), heads.join());
   const again = new SyntheticClips({ split: "train", count: 3, size: 24, seed: 6 });
   assertEquals(digest(again.clip(0)), digest(clips.clip(0)));
   const other = new SyntheticClips({ split: "train", count: 3, size: 24, seed: 7 });
@@ -49,6 +74,58 @@ test("SyntheticClips gives whole clips at any size, whose truth does not depend 
   assertEquals(small.gaze, large.gaze);
   assertEquals(small.hidden, large.hidden);
   assertClose(small.boxes.map((v) => v / 40), large.boxes.map((v) => v / 53), { atol: 1e-6 });
+});
+
+test("the view of heads is a part of the frame: eyes stand in it larger and whole, and nothing else is true of it", () => {
+  const options = { split: "train", count: 40, size: 64 } as const;
+  const rng = new Rng(0, "gaze/train"),
+    scenesOf = (i: number) => drawScenes(rng, i, SPLITS.train, RANGES);
+  let frames = 0, whole = 0, inFrame = 0, inView = 0;
+  for (let i = 0; i < options.count; i++) {
+    const scenes = scenesOf(i), truths = scenes.map(truthOf);
+    const squares = headSquares(rng.fork("view").cell(i), truths.map(({ head }) => head));
+    truths.forEach(({ eyes }, t) => {
+      if (eyes === undefined) return;
+      const { left, top, side } = squares[t];
+      const [x1, y1, x2, y2] = eyes;
+      const width = Math.min(x2, left + side) - Math.max(x1, left);
+      const height = Math.min(y2, top + side) - Math.max(y1, top);
+      const moved = 64 * irisWay(scenes[t], 25);
+      frames++;
+      if (width * height > 0.95 * (x2 - x1) * (y2 - y1)) whole++;
+      inFrame += moved;
+      inView += moved / side;
+    });
+  }
+  assert(whole / frames > 0.98, `${whole} of ${frames}`);
+  // 1.29 pixels of 64 for 25 degrees, all heads together, become 1.74.
+  assert(inFrame / frames > 1.2 && inFrame / frames < 1.4, `${inFrame / frames}`);
+  assert(inView / frames > 1.6 && inView / frames < 1.85, `${inView / frames}`);
+
+  const clip = new SyntheticClips(options).clip(2),
+    frame = new SyntheticClips({
+      ...options,
+      view: "frame",
+    }).clip(2);
+  checkClip(clip, "clip 2");
+  for (const name of ["gaze", "headPose", "hidden", "faceKnown"] as const) {
+    assertEquals(clip[name], frame[name]);
+  }
+  const { side } =
+    headSquares(rng.fork("view").cell(2), scenesOf(2).map((s) => truthOf(s).head))[3];
+  const sizeOf = ({ boxes }: SyntheticClip) =>
+    [2, 3].map((k) => boxes[12 * 3 + 4 + k] - boxes[12 * 3 + 2 + k]);
+  assertClose(sizeOf(clip).map((v) => v * side), sizeOf(frame), { atol: 1e-4 });
+});
+
+test("renderScene() of a square draws what a whole frame of smaller pixels shows there", () => {
+  const scene = sceneOf(drawSubject(2), { headAngles: [20, 0, 0] });
+  const all = renderScene(scene, 48, rngOf(1));
+  const part = renderScene(scene, 24, rngOf(1), { left: 0.25, top: 0.125, side: 0.5 });
+  for (let y = 1; y < 23; y++) { // its outermost pixels do not see where things end outside
+    const from = 3 * ((y + 6) * 48 + 12 + 1), row = 3 * (y * 24 + 1);
+    assertEquals(part.slice(row, row + 3 * 22), all.slice(from, from + 3 * 22));
+  }
 });
 
 test("the splits share neither subjects nor lights", () => {
@@ -176,6 +253,6 @@ test("SyntheticClips refuses what it cannot draw, by name", () => {
   assertThrows(clips({ count: 0 }), ShapeError, "count must be a whole number >= 1, got 0");
   assertThrows(clips({ size: 7.5 }), ShapeError, "size must be a whole number >= 8, got 7.5");
   assertThrows(() => clips({})().clip(1), DataError, "clip 1 is not in [0, 1)");
-  const away = clips({ ranges: { ...RANGES, offCentre: [3, 3] } })();
+  const away = clips({ view: "frame", ranges: { ...RANGES, offCentre: [3, 3] } })();
   assertThrows(() => away.clip(0), DataError, "clip 0, frame 0: the head is outside the frame");
 });
