@@ -8,6 +8,11 @@
 export interface HostTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array<ArrayBuffer>;
+  /**
+   * What a framework may store in an order of its own, as its convolutions want it: maps [B, H, W, C], the filter of a
+   * convolution [O, C, KH, KW].
+   */
+  readonly role?: "maps" | "filter";
 }
 
 /** Tensors by name; parameters carry timm's names. */
@@ -44,9 +49,27 @@ export function uniform(
   return { shape, data };
 }
 
+/** The same values with the axes in another order. */
+export function permuted({ shape, data }: HostTensor, axes: readonly number[]): HostTensor {
+  const strides = shape.map((_, axis) => elements(shape.slice(axis + 1)));
+  const result = new Float32Array(data.length), sizes = axes.map((axis) => shape[axis]);
+  const index = sizes.map(() => 0);
+  let from = 0;
+  for (let i = 0; i < result.length; i++) {
+    result[i] = data[from];
+    for (let a = sizes.length - 1; a >= 0; a--) {
+      from += strides[axes[a]];
+      if (++index[a] < sizes[a]) break;
+      from -= sizes[a] * strides[axes[a]];
+      index[a] = 0;
+    }
+  }
+  return { shape: sizes, data: result };
+}
+
 /**
- * Weights that keep a network's values near 1: matrices uniform within 1/sqrt(inputs), vectors near 0, what a layer norm
- * multiplies by near 1, temperatures 0.5.
+ * Weights that keep a network's values near 1: matrices uniform within sqrt(3 / inputs), vectors near 0, what a norm
+ * multiplies or divides by near 1, temperatures 0.5.
  */
 export function weightsFor(
   shapes: Iterable<readonly [name: string, shape: readonly number[]]>,
@@ -56,8 +79,8 @@ export function weightsFor(
   for (const [name, shape] of shapes) {
     seed++;
     if (shape.length === 0) weights[name] = { shape, data: Float32Array.of(0.5) };
-    else if (/norm\d?\.weight$/.test(name)) weights[name] = uniform(shape, seed, 0.2, 1);
-    else if (/bias$/.test(name)) weights[name] = uniform(shape, seed, 0.1);
+    else if (/bias$|running_mean$/.test(name)) weights[name] = uniform(shape, seed, 0.1);
+    else if (shape.length === 1) weights[name] = uniform(shape, seed, 0.2, 1);
     else if (/pos_embed|cls_token|phi$/.test(name)) weights[name] = uniform(shape, seed, 1);
     else {
       // Convolutions [out, in, h, w] and linear maps [out, in] or [experts, out, in].

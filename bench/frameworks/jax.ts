@@ -4,8 +4,9 @@
  * Results are held until the wait: what is disposed before it is submitted is never computed.
  * @module
  */
-import { elements, type HostTensors } from "../host_tensor.ts";
+import { elements, type HostTensor, type HostTensors } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
+import type { ConvOptions } from "../ops/ops.ts";
 import type { GradientWork, TrainingWork, Workload } from "../workload.ts";
 import { type Framework, mostRunsFor, type Run } from "./framework.ts";
 
@@ -49,6 +50,10 @@ export interface JaxApi {
     broadcastTo(x: JaxArray, shape: readonly number[]): JaxArray;
     sqrt(x: JaxArray): JaxArray;
     exp(x: JaxArray): JaxArray;
+    max(x: JaxArray): JaxArray;
+    greaterEqual(a: JaxArray, b: number): JaxArray;
+    where(condition: JaxArray, a: number, b: number): JaxArray;
+    pad(x: JaxArray, width: readonly (readonly [number, number])[]): JaxArray;
     zerosLike(x: JaxArray): JaxArray;
   };
   readonly nn: {
@@ -57,7 +62,21 @@ export interface JaxApi {
     softmax(x: JaxArray, axis: number): JaxArray;
     logSoftmax(x: JaxArray, axis: number): JaxArray;
   };
-  readonly lax: { stopGradient(x: JaxArray): JaxArray };
+  readonly lax: {
+    stopGradient(x: JaxArray): JaxArray;
+    convGeneralDilated(
+      x: JaxArray,
+      filter: JaxArray,
+      strides: readonly number[],
+      padding: readonly (readonly [number, number])[],
+    ): JaxArray;
+    reduceWindow(
+      x: JaxArray,
+      reduce: (window: JaxArray) => JaxArray,
+      window: readonly number[],
+      strides: readonly number[],
+    ): JaxArray;
+  };
 }
 
 /** Operations on jax-js's arrays; every use takes a reference, so an array may be used any number of times. */
@@ -72,6 +91,10 @@ class JaxOps extends ComposedOps<JaxArray> {
   #kept(x: JaxArray): JaxArray {
     if (this.keep) this.made.push(x);
     return x;
+  }
+
+  constant({ shape, data }: HostTensor): JaxArray {
+    return this.#kept(this.api.numpy.array(data.slice(), { shape }));
   }
 
   shape(x: JaxArray): readonly number[] {
@@ -127,6 +150,15 @@ class JaxOps extends ComposedOps<JaxArray> {
     return this.#kept(this.api.numpy.sqrt(x.ref));
   }
 
+  exp(x: JaxArray): JaxArray {
+    return this.#kept(this.api.numpy.exp(x.ref));
+  }
+
+  atLeast(x: JaxArray, least: number): JaxArray {
+    const { numpy: np } = this.api;
+    return this.#kept(np.where(np.greaterEqual(x.ref, least), 1, 0));
+  }
+
   relu(x: JaxArray): JaxArray {
     return this.#kept(this.api.nn.relu(x.ref));
   }
@@ -162,6 +194,27 @@ class JaxOps extends ComposedOps<JaxArray> {
   ): JaxArray {
     const left = transposeA ? turned(a.ref) : a.ref, right = transposeB ? turned(b.ref) : b.ref;
     return this.#kept(this.api.numpy.matmul(left, right));
+  }
+
+  /** Its convolution has channels first; turning axes costs nothing, the kernel reads through it. */
+  conv2d(
+    x: JaxArray,
+    filter: JaxArray,
+    bias: JaxArray,
+    { stride, padding, relu = false }: ConvOptions,
+  ): JaxArray {
+    const sides = [padding, padding] as const, { lax } = this.api;
+    const image = x.ref.transpose([0, 3, 1, 2]);
+    const y = lax.convGeneralDilated(image, filter.ref, [stride, stride], [sides, sides])
+      .transpose([0, 2, 3, 1]).add(bias.ref);
+    return this.#kept(relu ? this.api.nn.relu(y) : y);
+  }
+
+  maxPool(x: JaxArray): JaxArray {
+    const { lax, numpy: np } = this.api;
+    const padded = np.pad(x.ref.transpose([0, 3, 1, 2]), [[0, 0], [0, 0], [1, 1], [1, 1]]);
+    const y = lax.reduceWindow(padded, (window) => np.max(window), [3, 3], [2, 2]);
+    return this.#kept(y.transpose([0, 2, 3, 1]));
   }
 }
 

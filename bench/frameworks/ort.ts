@@ -3,8 +3,8 @@
  * as its documentation advises (https://onnxruntime.ai/docs/tutorials/web/performance-diagnosis.html, "IO binding").
  * @module
  */
-import { elements } from "../host_tensor.ts";
-import { OnnxOps, type OnnxValue } from "../onnx/ops.ts";
+import { elements, permuted } from "../host_tensor.ts";
+import { CHANNELS_FIRST, CHANNELS_LAST, OnnxOps, type OnnxValue } from "../onnx/ops.ts";
 import { OnnxGraph } from "../../onnx/graph.ts";
 import type { ForwardWork, Workload } from "../workload.ts";
 import { type Framework, mostRunsFor, type Run, Unsupported } from "./framework.ts";
@@ -74,13 +74,14 @@ export class Ort implements Framework {
     if (work.kind !== "forward") throw new Unsupported("ONNX Runtime's inference has no gradients");
     if (workload.eager) throw new Unsupported("ONNX Runtime runs whole graphs only");
     // With its own attention first; where that computes wrongly, with attention out of single operations.
-    const fused = build(work, true);
-    const ways = fused.sawAttention ? [fused, build(work, false)] : [fused];
+    const fused = build(work, true, this.cpu);
+    const ways = fused.sawAttention ? [fused, build(work, false, this.cpu)] : [fused];
     return ways.map((way) => () => this.#prepare(work, way));
   }
 
-  async #prepare(work: ForwardWork, { graph, names, outputElements }: Built): Promise<Run> {
+  async #prepare(work: ForwardWork, { graph, outputs, turned }: Built): Promise<Run> {
     const { api, settings } = this;
+    const names = outputs.map(([name]) => name);
     const session = await api.InferenceSession.create(await graph.file().bytes(), {
       executionProviders: [settings.provider],
       graphOptimizationLevel: "all",
@@ -89,7 +90,8 @@ export class Ort implements Framework {
     const device = settings.gpuBuffers ? await api.env.webgpu.device : null;
     const buffers: GPUBuffer[] = [];
     const feeds = Object.fromEntries(
-      Object.entries(work.inputs).map(([name, { shape, data }]) => {
+      Object.entries(work.inputs).map(([name, input]) => {
+        const { shape, data } = turned.has(name) ? permuted(input, CHANNELS_FIRST) : input;
         if (device === null) return [name, new api.Tensor("float32", data, shape)];
         const size = Math.ceil(data.byteLength / 16) * 16;
         const buffer = device.createBuffer({ size, usage: 0x80 | 0x08 | 0x04 }); // STORAGE, COPY_DST, COPY_SRC
@@ -104,7 +106,7 @@ export class Ort implements Framework {
       held = [];
     };
     return {
-      mostRuns: mostRunsFor(outputElements),
+      mostRuns: mostRunsFor(outputs.reduce((sum, [, { shape }]) => sum + elements(shape), 0)),
       run: async (times) => {
         drop();
         for (let i = 0; i < times; i++) held.push(await session.run(feeds));
@@ -113,7 +115,9 @@ export class Ort implements Framework {
       results: async () => {
         const last = held[held.length - 1];
         const values = await Promise.all(names.map((name) => last[name].getData()));
-        return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+        return Object.fromEntries(
+          outputs.map(([name, value], i) => [name, inOrder(value, values[i])]),
+        );
       },
       dispose: async () => {
         drop();
@@ -126,27 +130,44 @@ export class Ort implements Framework {
 
 interface Built {
   readonly graph: OnnxGraph;
-  readonly names: readonly string[];
-  readonly outputElements: number;
+  readonly outputs: readonly (readonly [name: string, value: OnnxValue])[];
+  /** Inputs that are fed with their channels first. */
+  readonly turned: ReadonlySet<string>;
   readonly sawAttention: boolean;
 }
 
-/** Writes the equations as a graph. */
-function build({ inputs, weights, compute }: ForwardWork, fusedAttention: boolean): Built {
+/**
+ * Writes the equations as a graph.
+ * @param channelsFirst maps enter and leave as [B, C, H, W], as the kernels of the processor want them; those of WebGPU
+ *   want their channels last, and its graphs lose the transpositions that stand at their edges
+ */
+function build(
+  { inputs, weights, compute }: ForwardWork,
+  fusedAttention: boolean,
+  channelsFirst: boolean,
+): Built {
   const graph = new OnnxGraph("workload", OPSET);
   const ops = new OnnxOps(graph, fusedAttention);
-  const x: Record<string, OnnxValue> = {};
-  for (const [name, { shape }] of Object.entries(inputs)) {
-    graph.input(name, shape);
-    x[name] = { name, shape };
+  const x: Record<string, OnnxValue> = {}, turned = new Set<string>();
+  for (const [name, { shape, role }] of Object.entries(inputs)) {
+    if (channelsFirst && role === "maps") turned.add(name);
+    x[name] = { name, shape, channelsFirst: turned.has(name) };
+    graph.input(name, storedShape(x[name]));
   }
   for (const [name, host] of Object.entries(weights)) x[name] = ops.weight(name, host);
-  const outputs = Object.entries(compute(ops, x));
-  for (const [name, value] of outputs) graph.output(name, value.name, value.shape);
-  return {
-    graph,
-    names: outputs.map(([name]) => name),
-    outputElements: outputs.reduce((sum, [, value]) => sum + elements(value.shape), 0),
-    sawAttention: ops.sawAttention,
-  };
+  const outputs = Object.entries(compute(ops, x)).map(([name, value]) => {
+    return [name, channelsFirst ? value : ops.plain(value)] as const;
+  });
+  for (const [name, value] of outputs) graph.output(name, value.name, storedShape(value));
+  return { graph, outputs, turned, sawAttention: ops.sawAttention };
+}
+
+function storedShape({ shape, channelsFirst }: OnnxValue): readonly number[] {
+  return channelsFirst ? CHANNELS_FIRST.map((axis) => shape[axis]) : shape;
+}
+
+/** An output's values in the order of its shape. */
+function inOrder(value: OnnxValue, data: Float32Array): Float32Array {
+  if (!value.channelsFirst) return data;
+  return permuted({ shape: storedShape(value), data: data.slice() }, CHANNELS_LAST).data;
 }

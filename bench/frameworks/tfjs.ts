@@ -2,11 +2,11 @@
  * TensorFlow.js: op by op inside `tidy`, products with bias fused where it has them so. It has no compiler and no capture.
  * @module
  */
-import { elements, type HostTensors } from "../host_tensor.ts";
+import { elements, type HostTensor, type HostTensors, permuted } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
-import type { Activation } from "../ops/ops.ts";
+import type { Activation, ConvOptions, RoiOptions } from "../ops/ops.ts";
 import type { GradientWork, TrainingWork, Workload } from "../workload.ts";
-import { type Framework, mostRunsFor, type Run } from "./framework.ts";
+import { type Framework, mostRunsFor, type Run, Unsupported } from "./framework.ts";
 
 /** A tensor of TensorFlow.js. */
 export interface TfTensor {
@@ -61,7 +61,31 @@ export interface TfApi {
       transposeB?: boolean;
       bias?: TfTensor;
     }): TfTensor;
+    conv2d(options: {
+      x: TfTensor;
+      filter: TfTensor;
+      strides: number;
+      pad: number;
+      bias?: TfTensor;
+      activation?: "relu" | "linear";
+    }): TfTensor;
   };
+  readonly image: {
+    cropAndResize(
+      x: TfTensor,
+      boxes: TfTensor,
+      imageOfBox: TfTensor,
+      size: readonly [number, number],
+    ): TfTensor;
+    resizeNearestNeighbor(x: TfTensor, size: readonly [number, number]): TfTensor;
+  };
+  conv2d(x: TfTensor, filter: TfTensor, strides: number, pad: number): TfTensor;
+  maxPool(x: TfTensor, size: number, strides: number, pad: number): TfTensor;
+  avgPool(x: TfTensor, size: number, strides: number, pad: "valid"): TfTensor;
+  tensor1d(data: Int32Array, dtype: "int32"): TfTensor;
+  greaterEqual(x: TfTensor, y: number): TfTensor;
+  cast(x: TfTensor, dtype: "float32"): TfTensor;
+  exp(x: TfTensor): TfTensor;
   matMul(a: TfTensor, b: TfTensor, transposeA: boolean, transposeB: boolean): TfTensor;
   reshape(x: TfTensor, shape: readonly number[]): TfTensor;
   transpose(x: TfTensor, axes: readonly number[]): TfTensor;
@@ -84,9 +108,19 @@ export interface TfApi {
 }
 
 class TfOps extends ComposedOps<TfTensor> {
-  /** @param fuses whether products with a bias may be fused: on WebAssembly the fused one computes wrong values */
-  constructor(readonly tf: TfApi, readonly fuses: boolean) {
+  /** Whether the equations had RoIAlign in them. */
+  sawRoiAlign = false;
+
+  /**
+   * @param fuses whether products with a bias may be fused: on WebAssembly the fused one computes wrong values
+   * @param crops make RoIAlign of its own `cropAndResize`, which differs at the edges of a map
+   */
+  constructor(readonly tf: TfApi, readonly fuses: boolean, readonly crops: boolean) {
     super();
+  }
+
+  constant({ shape, data }: HostTensor): TfTensor {
+    return this.tf.tensor(data, shape);
   }
 
   shape(x: TfTensor): readonly number[] {
@@ -140,6 +174,14 @@ class TfOps extends ComposedOps<TfTensor> {
 
   sqrt(x: TfTensor): TfTensor {
     return this.tf.sqrt(x);
+  }
+
+  exp(x: TfTensor): TfTensor {
+    return this.tf.exp(x);
+  }
+
+  atLeast(x: TfTensor, least: number): TfTensor {
+    return this.tf.cast(this.tf.greaterEqual(x, least), "float32");
   }
 
   relu(x: TfTensor): TfTensor {
@@ -209,6 +251,59 @@ class TfOps extends ComposedOps<TfTensor> {
     const y = this.tf.fused.matMul({ a, b: weight, transposeB: true, bias });
     return this.tf.reshape(activation === "gelu" ? this.gelu(y) : y, [...rows, out]);
   }
+
+  /** Filters lie as [KH, KW, C, O]: `tensors` turns them. */
+  conv2d(x: TfTensor, filter: TfTensor, bias: TfTensor, options: ConvOptions): TfTensor {
+    const { tf } = this, { stride: strides, padding: pad, relu = false } = options;
+    if (this.fuses) {
+      const activation = relu ? "relu" : "linear";
+      return tf.fused.conv2d({ x, filter, strides, pad, bias, activation });
+    }
+    const y = tf.add(tf.conv2d(x, filter, strides, pad), bias);
+    return relu ? tf.relu(y) : y;
+  }
+
+  maxPool(x: TfTensor): TfTensor {
+    return this.tf.maxPool(x, 3, 2, 1);
+  }
+
+  override stretch(x: TfTensor, factor: number): TfTensor {
+    const [, height, width] = x.shape;
+    return this.tf.image.resizeNearestNeighbor(x, [factor * height, factor * width]);
+  }
+
+  /** Its crop reads a grid of samples, which are averaged; samples beyond the outermost pixels are 0. */
+  override roiAlign(maps: readonly TfTensor[], boxes: TfTensor, options: RoiOptions): TfTensor {
+    this.sawRoiAlign = true;
+    if (!this.crops) return super.roiAlign(maps, boxes, options);
+    const { tf } = this, { strides, bins, samples, finestScale } = options;
+    const [n, r] = boxes.shape, grid = bins * samples;
+    const imageOfBox = tf.tensor1d(Int32Array.from({ length: n * r }, (_, i) => i / r), "int32");
+    const inLevel = this.roiLevels(boxes, maps.length, finestScale);
+    const parts = maps.map((map, l) => {
+      const [, height, width, channels] = map.shape;
+      /** First and last sample along an axis, as shares of the way from the first pixel to the last. */
+      const ends = (axis: 0 | 1, size: number) => {
+        const begin = this.slice(boxes, 2, axis, axis + 1);
+        const length = this.sub(this.slice(boxes, 2, axis + 2, axis + 3), begin);
+        return [0.5, grid - 0.5].map((sample) => {
+          const pixel = this.add(begin, this.scale(length, sample / grid));
+          return this.scale(this.shift(this.scale(pixel, 1 / strides[l]), -0.5), 1 / (size - 1));
+        });
+      };
+      const [left, right] = ends(0, width), [top, bottom] = ends(1, height);
+      const shares = this.reshape(this.concat([top, left, bottom, right], 2), [n * r, 4]);
+      const sampled = tf.image.cropAndResize(map, shares, imageOfBox, [grid, grid]);
+      const y = this.reshape(tf.avgPool(sampled, samples, samples, "valid"), [
+        n,
+        r,
+        bins * bins * channels,
+      ]);
+      return inLevel === null ? y : this.mul(y, inLevel[l]);
+    });
+    const [y, channels] = [parts.reduce((a, b) => this.add(a, b)), maps[0].shape[3]];
+    return this.reshape(y, [n, r, bins, bins, channels]);
+  }
 }
 
 /** TensorFlow.js on its WebGPU or its WebAssembly backend. */
@@ -217,10 +312,12 @@ export class TensorFlow implements Framework {
   readonly cpu: boolean;
   readonly #tf: TfApi;
   readonly #ops: TfOps;
+  readonly #croppingOps: TfOps;
 
   constructor(tf: TfApi, readonly backend: "webgpu" | "wasm") {
     this.#tf = tf;
-    this.#ops = new TfOps(tf, backend === "webgpu");
+    this.#ops = new TfOps(tf, backend === "webgpu", false);
+    this.#croppingOps = new TfOps(tf, backend === "webgpu", true);
     this.label = `tfjs ${tf.version_core} (${backend})`;
     this.cpu = backend === "wasm";
   }
@@ -232,14 +329,16 @@ export class TensorFlow implements Framework {
   }
 
   prepare(workload: Workload): readonly (() => Promise<Run>)[] {
-    return [async () => {
+    this.#croppingOps.sawRoiAlign = false;
+    return [this.#croppingOps, this.#ops].map((ops, i) => async () => {
+      if (i > 0 && !this.#croppingOps.sawRoiAlign) throw new Unsupported("there is no other way");
       await this.#tf.setBackend(this.backend);
       const work = workload.work();
-      return work.kind === "training" ? this.#training(work) : this.#prepare(workload);
-    }];
+      return work.kind === "training" ? this.#training(work) : this.#prepare(workload, ops);
+    });
   }
 
-  #prepare(workload: Workload): Run {
+  #prepare(workload: Workload, ops: TfOps): Run {
     const tf = this.#tf, work = workload.work();
     const tensors = this.#tensors({
       ...work.inputs,
@@ -250,7 +349,7 @@ export class TensorFlow implements Framework {
       tf.tidy(() =>
         work.kind === "gradient"
           ? this.#gradients(work, tensors)
-          : { ...work.compute(this.#ops, tensors) }
+          : { ...work.compute(ops, tensors) }
       );
     let held: Tree[] = [];
     const drop = () => held.splice(0).forEach(free);
@@ -324,9 +423,10 @@ export class TensorFlow implements Framework {
 
   #tensors(tensors: HostTensors): Tree {
     return Object.fromEntries(
-      Object.entries(tensors).map((
-        [name, { shape, data }],
-      ) => [name, this.#tf.tensor(data, shape)]),
+      Object.entries(tensors).map(([name, x]) => {
+        const { shape, data } = x.role === "filter" ? permuted(x, [2, 3, 1, 0]) : x;
+        return [name, this.#tf.tensor(data, shape)];
+      }),
     );
   }
 

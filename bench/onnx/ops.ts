@@ -5,8 +5,11 @@
  */
 import { elements, type HostTensor } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
-import type { Activation } from "../ops/ops.ts";
+import type { Activation, ConvOptions, RoiOptions } from "../ops/ops.ts";
 import { type Attributes, CONTRIBUTED, type OnnxGraph } from "../../onnx/graph.ts";
+
+/** TensorProto.DataType of f32. */
+const FLOAT = 1;
 
 /** A value of the graph. */
 export interface OnnxValue {
@@ -14,7 +17,14 @@ export interface OnnxValue {
   readonly shape: readonly number[];
   /** The values of a weight. */
   readonly host?: HostTensor;
+  /** Maps that lie in the graph as [B, C, H, W], which convolutions want; the shape is [B, H, W, C] all the same. */
+  readonly channelsFirst?: boolean;
 }
+
+/** The axes of maps in that order. */
+export const CHANNELS_FIRST: readonly number[] = [0, 3, 1, 2];
+/** Back to that of their shape. */
+export const CHANNELS_LAST: readonly number[] = [0, 2, 3, 1];
 
 /** A weight: it enters the graph when a node first reads it, which a turned or reshaped copy may save it from. */
 class Weight implements OnnxValue {
@@ -51,8 +61,36 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
     attributes: Attributes = {},
     domain: "" | typeof CONTRIBUTED = "",
   ): OnnxValue {
-    const names = inputs.map((x) => x.name);
+    const names = inputs.map((x) => this.plain(x).name);
     return { name: this.#graph.node(type, names, attributes, { domain }), shape };
+  }
+
+  /** The same value in the order of its shape. */
+  plain(x: OnnxValue): OnnxValue {
+    if (!x.channelsFirst) return x;
+    return {
+      name: this.#graph.node("Transpose", [x.name], { perm: CHANNELS_LAST }),
+      shape: x.shape,
+    };
+  }
+
+  /** A node whose maps have their channels first. */
+  #mapsNode(
+    shape: readonly number[],
+    type: string,
+    maps: readonly OnnxValue[],
+    others: readonly OnnxValue[] = [],
+    attributes: Attributes = {},
+  ): OnnxValue {
+    const names = maps.map((x) =>
+      x.channelsFirst ? x.name : this.#graph.node("Transpose", [x.name], { perm: CHANNELS_FIRST })
+    );
+    const inputs = [...names, ...others.map(({ name }) => name)];
+    return { name: this.#graph.node(type, inputs, attributes), shape, channelsFirst: true };
+  }
+
+  constant(values: HostTensor): OnnxValue {
+    return this.weight("constant", values);
   }
 
   #integers(values: readonly number[]): OnnxValue {
@@ -82,6 +120,9 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
   }
 
   permute(x: OnnxValue, axes: readonly number[]): OnnxValue {
+    if (!x.channelsFirst && axes.join() === CHANNELS_LAST.join()) {
+      return { name: x.name, shape: axes.map((a) => x.shape[a]), channelsFirst: true };
+    }
     return this.#node(axes.map((a) => x.shape[a]), "Transpose", [x], { perm: axes });
   }
 
@@ -103,7 +144,8 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
     const rank = Math.max(a.shape.length, b.shape.length);
     const at = (x: OnnxValue, i: number) => x.shape[x.shape.length - rank + i] ?? 1;
     const shape = Array.from({ length: rank }, (_, i) => Math.max(at(a, i), at(b, i)));
-    return this.#node(shape, type, [a, b]);
+    const keeps = a.channelsFirst && b.channelsFirst && a.shape.join() === b.shape.join();
+    return keeps ? this.#mapsNode(shape, type, [a, b]) : this.#node(shape, type, [a, b]);
   }
 
   add(a: OnnxValue, b: OnnxValue): OnnxValue {
@@ -134,8 +176,19 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
     return this.#node(x.shape, "Sqrt", [x]);
   }
 
+  exp(x: OnnxValue): OnnxValue {
+    return this.#node(x.shape, "Exp", [x]);
+  }
+
   relu(x: OnnxValue): OnnxValue {
-    return this.#node(x.shape, "Relu", [x]);
+    return x.channelsFirst
+      ? this.#mapsNode(x.shape, "Relu", [x])
+      : this.#node(x.shape, "Relu", [x]);
+  }
+
+  atLeast(x: OnnxValue, least: number): OnnxValue {
+    const is = this.#node(x.shape, "GreaterOrEqual", [x, this.#number(least)]);
+    return this.#node(x.shape, "Cast", [is], { to: FLOAT });
   }
 
   gelu(x: OnnxValue): OnnxValue {
@@ -201,6 +254,69 @@ export class OnnxOps extends ComposedOps<OnnxValue> {
     const parts = [0, 1, 2].map((i) => this.slice(qkv, 2, i * dim, (i + 1) * dim));
     const shape = [batch, tokens, dim];
     return this.#node(shape, "MultiHeadAttention", parts, { num_heads: heads }, CONTRIBUTED);
+  }
+
+  conv2d(x: OnnxValue, filter: OnnxValue, bias: OnnxValue, options: ConvOptions): OnnxValue {
+    const { stride, padding, relu = false } = options;
+    const [batch, height, width] = x.shape, [outputs, , ...kernel] = filter.shape;
+    const out = [height, width].map((size, i) =>
+      Math.floor((size + 2 * padding - kernel[i]) / stride) + 1
+    );
+    const pads = [padding, padding, padding, padding], strides = [stride, stride];
+    const attributes = { kernel_shape: kernel, pads, strides };
+    const y = this.#mapsNode([batch, ...out, outputs], "Conv", [x], [filter, bias], attributes);
+    return relu ? this.relu(y) : y;
+  }
+
+  maxPool(x: OnnxValue): OnnxValue {
+    const [batch, height, width, channels] = x.shape;
+    const [outHeight, outWidth] = [height, width].map((size) => Math.floor((size - 1) / 2) + 1);
+    const attributes = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [2, 2] };
+    return this.#mapsNode([batch, outHeight, outWidth, channels], "MaxPool", [x], [], attributes);
+  }
+
+  override stretch(x: OnnxValue, factor: number): OnnxValue {
+    const [batch, height, width, channels] = x.shape;
+    const none = { name: "", shape: [] };
+    const scales = this.constant({ shape: [4], data: Float32Array.of(1, 1, factor, factor) });
+    return this.#mapsNode(
+      [batch, factor * height, factor * width, channels],
+      "Resize",
+      [x],
+      [none, scales],
+      {
+        mode: "nearest",
+        coordinate_transformation_mode: "asymmetric",
+        nearest_mode: "floor",
+      },
+    );
+  }
+
+  /** Its operator on every level, of which the right one is kept. */
+  override roiAlign(
+    maps: readonly OnnxValue[],
+    boxes: OnnxValue,
+    options: RoiOptions,
+  ): OnnxValue {
+    const { strides, bins, samples, finestScale } = options;
+    const [n, r] = boxes.shape, channels = maps[0].shape[3];
+    const images = Array.from({ length: n * r }, (_, i) => Math.floor(i / r));
+    const others = [this.reshape(boxes, [n * r, 4]), this.#integers(images)];
+    const inLevel = this.roiLevels(boxes, maps.length, finestScale);
+    const parts = maps.map((map, l) => {
+      const y = this.#mapsNode([n * r, bins, bins, channels], "RoiAlign", [map], others, {
+        coordinate_transformation_mode: "half_pixel",
+        mode: "avg",
+        output_height: bins,
+        output_width: bins,
+        sampling_ratio: samples,
+        spatial_scale: { float: 1 / strides[l] },
+      });
+      if (inLevel === null) return y;
+      return this.#mapsNode(y.shape, "Mul", [y], [this.reshape(inLevel[l], [n * r, 1, 1, 1])]);
+    });
+    const y = parts.reduce((a, b) => this.add(a, b));
+    return this.reshape(y, [n, r, bins, bins, channels]);
   }
 }
 

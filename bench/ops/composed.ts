@@ -2,13 +2,15 @@
  * The larger operations composed of the smaller ones, for whoever has nothing better.
  * @module
  */
-import type { Activation, Ops } from "./ops.ts";
+import type { HostTensor } from "../host_tensor.ts";
+import type { Activation, ConvOptions, Ops, RoiOptions } from "./ops.ts";
 
 /** Rounds of Newton's method that entmax takes for 294 entries; see kernels/entmax.ts. */
 const ENTMAX_ROUNDS = 8;
 
 /** Base of the implementations of `Ops`. */
 export abstract class ComposedOps<T> implements Ops<T> {
+  abstract constant(values: HostTensor): T;
   abstract shape(x: T): readonly number[];
   abstract reshape(x: T, shape: readonly number[]): T;
   abstract permute(x: T, axes: readonly number[]): T;
@@ -22,7 +24,9 @@ export abstract class ComposedOps<T> implements Ops<T> {
   abstract scale(x: T, factor: number): T;
   abstract shift(x: T, term: number): T;
   abstract sqrt(x: T): T;
+  abstract exp(x: T): T;
   abstract relu(x: T): T;
+  abstract atLeast(x: T, least: number): T;
   abstract gelu(x: T): T;
   abstract sum(x: T, axis: number): T;
   abstract max(x: T, axis: number): T;
@@ -30,6 +34,8 @@ export abstract class ComposedOps<T> implements Ops<T> {
   abstract softmax(x: T, axis: number): T;
   abstract logSoftmax(x: T, axis: number): T;
   abstract matmul(a: T, b: T, options?: { transposeA?: boolean; transposeB?: boolean }): T;
+  abstract conv2d(x: T, filter: T, bias: T, options: ConvOptions): T;
+  abstract maxPool(x: T): T;
 
   layerNorm(x: T, weight: T, bias: T, eps: number): T {
     const shape = this.shape(x), axis = shape.length - 1;
@@ -119,4 +125,81 @@ export abstract class ComposedOps<T> implements Ops<T> {
     const sorted = this.permute(cut, [0, 2, 4, 1, 3, 5]);
     return this.reshape(sorted, [batch, rows * columns, channels * patch * patch]);
   }
+
+  stretch(x: T, factor: number): T {
+    const [batch, height, width, channels] = this.shape(x);
+    const apart = this.reshape(x, [batch, height, 1, width, 1, channels]);
+    const repeated = this.broadcastTo(apart, [batch, height, factor, width, factor, channels]);
+    return this.reshape(repeated, [batch, factor * height, factor * width, channels]);
+  }
+
+  /** Two products: samples lie on a grid, so a bin is its rows' weights times the map times its columns' weights. */
+  roiAlign(maps: readonly T[], boxes: T, options: RoiOptions): T {
+    const { bins } = options, [n, r] = this.shape(boxes);
+    const inLevel = this.roiLevels(boxes, maps.length, options.finestScale);
+    const parts = maps.map((map, l) => {
+      const [, height, width, channels] = this.shape(map);
+      const all = this.#binWeights(boxes, 1, height, l, options);
+      const rows = inLevel === null ? all : this.mul(all, this.reshape(inLevel[l], [n, r, 1, 1]));
+      const columns = this.#binWeights(boxes, 0, width, l, options);
+      const mixed = this.matmul(
+        this.reshape(rows, [n, r * bins, height]),
+        this.reshape(map, [n, height, width * channels]),
+      );
+      const columnsOfRow = this.broadcastTo(
+        this.reshape(columns, [n * r, 1, bins, width]),
+        [n * r, bins, bins, width],
+      );
+      const y = this.matmul(
+        this.reshape(columnsOfRow, [n * r * bins, bins, width]),
+        this.reshape(mixed, [n * r * bins, width, channels]),
+      );
+      return this.reshape(y, [n, r, bins, bins, channels]);
+    });
+    return parts.reduce((a, b) => this.add(a, b));
+  }
+
+  /** For each level 1 for the boxes [B, R, 4] that are read from it, else 0, [B, R, 1]; null where there is but one. */
+  protected roiLevels(boxes: T, levels: number, finestScale: number): T[] | null {
+    if (levels === 1) return null;
+    const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => this.slice(boxes, 2, k, k + 1));
+    const area = this.mul(this.sub(x2, x1), this.sub(y2, y1));
+    // floor(log2(sqrt(area) / s + 1e-6)) >= l where area >= (s (2^l - 1e-6))^2
+    const from = Array.from({ length: levels - 1 }, (_, l) => {
+      return this.atLeast(area, (finestScale * (2 ** (l + 1) - 1e-6)) ** 2);
+    });
+    const below = this.shift(this.scale(from[0], -1), 1);
+    return [below, ...from.map((own, l) => l + 1 < from.length ? this.sub(own, from[l + 1]) : own)];
+  }
+
+  /** How much each of `size` rows (columns for axis 0) of level l counts in each bin: [B, R, bins, size]. */
+  #binWeights(
+    boxes: T,
+    axis: 0 | 1,
+    size: number,
+    l: number,
+    { strides, bins, samples }: RoiOptions,
+  ): T {
+    const [n, r] = this.shape(boxes), count = bins * samples;
+    const begin = this.slice(boxes, 2, axis, axis + 1);
+    const length = this.sub(this.slice(boxes, 2, axis + 2, axis + 3), begin);
+    const middles = this.constant(ramp(count, 1 / (count * strides[l]), 0.5));
+    const along = this.add(this.scale(begin, 1 / strides[l]), this.mul(length, middles));
+    const at = this.reshape(this.shift(along, -0.5), [n, r, count, 1]);
+    const clamped = this.sub(this.relu(at), this.relu(this.shift(at, 1 - size)));
+    const off = this.sub(clamped, this.constant(ramp(size, 1, 0)));
+    const distance = this.add(this.relu(off), this.relu(this.scale(off, -1)));
+    const hat = this.relu(this.shift(this.scale(distance, -1), 1));
+    const inside = this.mul(this.atLeast(at, -1), this.atLeast(this.scale(at, -1), -size));
+    const weights = this.reshape(this.mul(hat, inside), [n, r, bins, samples, size]);
+    return this.reshape(this.scale(this.sum(weights, 3), 1 / samples), [n, r, bins, size]);
+  }
+}
+
+/** (i + offset) step for i from 0. */
+function ramp(count: number, step: number, offset: number): HostTensor {
+  return {
+    shape: [count],
+    data: Float32Array.from({ length: count }, (_, i) => (i + offset) * step),
+  };
 }

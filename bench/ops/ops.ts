@@ -2,15 +2,39 @@
  * The vocabulary in which a workload's equations are written once. The float64 reference and every peer implement it, each
  * in the way its own documentation calls the fastest; so all of them compute the same thing, and none of it is ours.
  *
- * Tensors are immutable; broadcasting is NumPy's; axes count from 0.
+ * Tensors are immutable; broadcasting is NumPy's; axes count from 0. Maps are [B, H, W, C], whatever the order is in which
+ * a framework stores them.
  * @module
  */
+import type { HostTensor } from "../host_tensor.ts";
 
 /** What follows a linear map. */
 export type Activation = "none" | "gelu";
 
+/** Options of a convolution. */
+export interface ConvOptions {
+  readonly stride: number;
+  /** Zeros around the image. */
+  readonly padding: number;
+  readonly relu?: boolean;
+}
+
+/** Options of RoIAlign. */
+export interface RoiOptions {
+  /** Pixels of the image to one of each map. */
+  readonly strides: readonly number[];
+  /** Rows and columns of bins. */
+  readonly bins: number;
+  /** Samples of a bin along an axis. */
+  readonly samples: number;
+  /** Boxes of this side in pixels, and of up to twice as much, are read from the first map. */
+  readonly finestScale: number;
+}
+
 /** The operations, over a framework's own kind of tensor. */
 export interface Ops<T> {
+  /** Known values. */
+  constant(values: HostTensor): T;
   shape(x: T): readonly number[];
   reshape(x: T, shape: readonly number[]): T;
   permute(x: T, axes: readonly number[]): T;
@@ -26,7 +50,10 @@ export interface Ops<T> {
   /** x plus a number. */
   shift(x: T, term: number): T;
   sqrt(x: T): T;
+  exp(x: T): T;
   relu(x: T): T;
+  /** 1 where x is `least` or more, else 0. */
+  atLeast(x: T, least: number): T;
   /** Exact: x times the normal distribution function of x. */
   gelu(x: T): T;
   /** Over one axis, which stays with size 1. */
@@ -55,4 +82,15 @@ export interface Ops<T> {
   crossEntropy(logits: T, target: T, smoothing: number): T;
   /** Images [B, C, H, W] to patches [B, (H/p)(W/p), C p p]. */
   patchify(images: T, patch: number): T;
+  /** Maps to maps; a filter is a weight of that role, [O, C, KH, KW], bias [O]. */
+  conv2d(x: T, filter: T, bias: T, options: ConvOptions): T;
+  /** The maxima of 3 x 3 windows, every second row and column, one beyond the edges; of maps without negative values. */
+  maxPool(x: T): T;
+  /** Maps with every pixel repeated `factor` times along both axes. */
+  stretch(x: T, factor: number): T;
+  /**
+   * RoIAlign (arXiv:1703.06870; aligned, as in mmcv): boxes [B, R, 4] as x1, y1, x2, y2 in pixels of the image to
+   * [B, R, bins, bins, C], each from the map that suits its size: map floor(log2(sqrt(area) / finestScale + 1e-6)).
+   */
+  roiAlign(maps: readonly T[], boxes: T, options: RoiOptions): T;
 }

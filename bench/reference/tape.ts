@@ -7,6 +7,8 @@ import { erf } from "../../kernels/activations.ts";
 import type { HostTensor } from "../host_tensor.ts";
 import { elements } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
+import type { ConvOptions, RoiOptions } from "../ops/ops.ts";
+import { maxima, patches, regions } from "./maps.ts";
 import { product } from "./product.ts";
 
 /** A value and, after `backward`, the gradient of the result by it. */
@@ -65,6 +67,10 @@ export class Tape extends ComposedOps<Value> {
       [x],
       (dy) => x.add(dy.map((d, i) => d * slope(x.data[i], data[i]))),
     );
+  }
+
+  constant(values: HostTensor): Value {
+    return this.input(values);
   }
 
   shape(x: Value): readonly number[] {
@@ -166,6 +172,14 @@ export class Tape extends ComposedOps<Value> {
 
   sqrt(x: Value): Value {
     return this.#map(x, Math.sqrt, (_, y) => 0.5 / y);
+  }
+
+  exp(x: Value): Value {
+    return this.#map(x, Math.exp, (_, y) => y);
+  }
+
+  atLeast(x: Value, least: number): Value {
+    return this.#map(x, (x) => x >= least ? 1 : 0, () => 0);
   }
 
   relu(x: Value): Value {
@@ -356,6 +370,46 @@ export class Tape extends ComposedOps<Value> {
         );
       }
     });
+  }
+
+  /** A result of operations whose gradient no workload needs. */
+  #forwardOnly(shape: readonly number[], data: Float64Array, inputs: readonly Value[]): Value {
+    if (inputs.some((x) => x.needsGrad)) throw new Error("the reference has no gradient of maps");
+    return new Value(shape, data, false);
+  }
+
+  /** Each pixel's patch times the filter, image by image. */
+  conv2d(x: Value, filter: Value, bias: Value, options: ConvOptions): Value {
+    const [batch, ...image] = x.shape, [outputs, ...patch] = filter.shape;
+    const k = elements(patch), size = elements(image);
+    const images = Array.from({ length: batch }, (_, b) => {
+      const { rows, shape } = patches(x.data.subarray(b * size, (b + 1) * size), image, {
+        ...options,
+        kernel: [patch[1], patch[2]],
+      });
+      const m = elements(shape);
+      return {
+        shape,
+        y: product({ batch: 1, m, n: outputs, k, transposeB: true }, rows, filter.data),
+      };
+    });
+    const shape = [batch, ...images[0].shape, outputs], data = new Float64Array(elements(shape));
+    images.forEach(({ y }, b) => data.set(y, b * y.length));
+    for (let i = 0; i < data.length; i++) {
+      data[i] += bias.data[i % outputs];
+      if (options.relu) data[i] = Math.max(0, data[i]);
+    }
+    return this.#forwardOnly(shape, data, [x, filter, bias]);
+  }
+
+  maxPool(x: Value): Value {
+    const { shape, data } = maxima(x.data, x.shape);
+    return this.#forwardOnly(shape, data, [x]);
+  }
+
+  override roiAlign(maps: readonly Value[], boxes: Value, options: RoiOptions): Value {
+    const { shape, data } = regions(maps, boxes, options);
+    return this.#forwardOnly(shape, data, [...maps, boxes]);
   }
 }
 

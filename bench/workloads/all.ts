@@ -4,7 +4,9 @@
  */
 import type { Workload } from "../workload.ts";
 import { ATTENTION } from "./attention.ts";
+import { CONVOLUTIONS } from "./convolution.ts";
 import { MATMULS } from "./matmul.ts";
+import { ROI_ALIGNS } from "./roi_align.ts";
 import { ROWS } from "./rows.ts";
 import { SPHERO_MOE } from "./sphero_moe.ts";
 import { TINY_OPS } from "./tiny_ops.ts";
@@ -16,6 +18,8 @@ export const ALL_WORKLOADS: readonly Workload[] = [
   ...ROWS,
   ...MATMULS,
   ...ATTENTION,
+  ...CONVOLUTIONS,
+  ...ROI_ALIGNS,
   ...SPHERO_MOE,
   ...MODELS,
 ];

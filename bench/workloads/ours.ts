@@ -3,7 +3,7 @@
  * @module
  */
 import type { Device, Module, StateEntry, Tensor } from "../../mod.ts";
-import type { HostTensors } from "../host_tensor.ts";
+import { type HostTensors, permuted } from "../host_tensor.ts";
 import type { ForwardWork, GradientWork, WgradRun } from "../workload.ts";
 
 /** Tensors on the device. @param learned names of those whose gradient is wanted */
@@ -13,7 +13,8 @@ export function upload(
   learned: readonly string[] = [],
 ): Record<string, Tensor> {
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, { shape, data }]) => {
+    Object.entries(tensors).map(([name, x]) => {
+      const { shape, data } = x.role === "filter" ? permuted(x, [0, 2, 3, 1]) : x;
       const tensor = device.tensor(data, shape, {
         requiresGrad: learned.includes(name),
         label: name,

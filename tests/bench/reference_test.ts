@@ -20,6 +20,7 @@ const CASES: readonly {
     compute: (ops, [a, b]) => ops.div(a, ops.shift(b, 3)),
   },
   { name: "gelu", shapes: [[7]], compute: (ops, [a]) => ops.gelu(a) },
+  { name: "exp", shapes: [[7]], compute: (ops, [a]) => ops.exp(a) },
   { name: "relu", shapes: [[7]], compute: (ops, [a]) => ops.relu(a) },
   { name: "sqrt", shapes: [[5]], compute: (ops, [a]) => ops.sqrt(ops.shift(a, 2)) },
   { name: "permute", shapes: [[2, 3, 4]], compute: (ops, [a]) => ops.permute(a, [2, 0, 1]) },
@@ -116,6 +117,57 @@ for (const name of ["layerNorm", "entmax15"]) {
     composed.gradients.forEach((g, i) => assertClose(g, own.gradients[i], { atol: 1e-8 }));
   });
 }
+
+/** The tape with the composed operations on maps. */
+class ComposedMaps extends Tape {
+  override roiAlign = ComposedOps.prototype.roiAlign;
+}
+
+test("the composed RoIAlign, which peers run, agrees with the reference's own", () => {
+  const sizes = [[9, 7], [5, 4], [2, 2]];
+  const maps = sizes.map((size, l) => uniform([2, ...size, 3], 30 + l));
+  // Of all three levels, inside, across the edges, beyond them, and empty.
+  const boxes: HostTensor = {
+    shape: [2, 3, 4],
+    // deno-fmt-ignore
+    data: Float32Array.of(1, 2, 9, 10,  -20, -9, 40, 30,  0, 0, 20, 22,
+                          200, 9, 230, 17,  -3, 20, 26, 38,  5, 5, 5, 5),
+  };
+  const options = { strides: [4, 8, 16], bins: 3, samples: 2, finestScale: 8 };
+  const [own, composed] = [new Tape(), new ComposedMaps()].map((tape) =>
+    tape.roiAlign(maps.map((map) => tape.input(map)), tape.input(boxes), options)
+  );
+  assertEquals(own.shape, [2, 3, 3, 3, 3]);
+  assertEquals(composed.shape, own.shape);
+  assertClose(composed.data, own.data, { atol: 1e-6 }); // the composed one's grids are f32
+});
+
+test("the reference's convolution and pooling agree with sums by hand", () => {
+  const tape = new Tape();
+  const value = (shape: number[], ...data: number[]) =>
+    tape.input({ shape, data: Float32Array.from(data) });
+  const x = value([1, 2, 3, 1], 1, 2, 3, 4, 5, 6);
+  const ones = value([1, 1, 3, 3], ...new Array<number>(9).fill(1)), bias = value([1], -15);
+  const y = tape.conv2d(x, ones, bias, { stride: 1, padding: 1, relu: true });
+  assertEquals([y.shape, Array.from(y.data)], [[1, 2, 3, 1], [0, 6, 1, 0, 6, 1]]);
+  const strided = tape.conv2d(x, value([2, 1, 1, 2], 1, 10, 0, 1), value([2], 0, 1), {
+    stride: 2,
+    padding: 0,
+  });
+  assertEquals([strided.shape, Array.from(strided.data)], [[1, 1, 1, 2], [21, 3]]);
+  const pooled = tape.maxPool(x);
+  assertEquals([pooled.shape, Array.from(pooled.data)], [[1, 1, 2, 1], [5, 6]]);
+  assertEquals(Array.from(tape.stretch(value([1, 1, 2, 1], 3, 7), 2).data), [
+    3,
+    3,
+    7,
+    7,
+    3,
+    3,
+    7,
+    7,
+  ]);
+});
 
 test("product() of small matrices is known", () => {
   const a = Float64Array.of(1, 2, 3, 4, 5, 6), b = Float64Array.of(7, 8, 9, 10, 11, 12);

@@ -5,7 +5,9 @@ import { runWorkload } from "../../bench/session.ts";
 import type { Workload } from "../../bench/workload.ts";
 import { attentionWorkloads } from "../../bench/workloads/attention.ts";
 import { ALL_WORKLOADS } from "../../bench/workloads/all.ts";
+import { convolutionWorkload } from "../../bench/workloads/convolution.ts";
 import { matmulWorkload } from "../../bench/workloads/matmul.ts";
+import { roiAlignWorkload } from "../../bench/workloads/roi_align.ts";
 import {
   entmaxWorkload,
   geluWorkload,
@@ -44,6 +46,9 @@ const TINY: readonly Workload[] = [
   geluWorkload(3, 5),
   entmaxWorkload(4, 11),
   ...attentionWorkloads(2, 2, 5, 4),
+  convolutionWorkload([2, 5, 3], 4, 8, 3),
+  convolutionWorkload([2, 3, 5], 3, 5, 1),
+  roiAlignWorkload([2, 9, 11], 4, 3),
   ...spheroMoeWorkloads({ batch: 2, tokens: 5, dim: 8, core: 2, univ: 3 }),
   vitForwardWorkload("tiny ViT", TINY_VIT, 2),
   trainingWorkload("tiny ViT", TINY_VIT, 3),
