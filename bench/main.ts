@@ -31,7 +31,7 @@ const USAGE = `deno task bench [options]: measures kernels and models on the ada
   --frameworks GLOB  those peers alone whose name matches, such as "@jax*" or "*webgpu*"
   --chrome           in headless Chrome instead of Deno
   --only GLOB        these workloads alone; GLOB is a name, or a name and a shape, with * and ?
-  --quick            fewer samples
+  --quick            fewer samples, and none of what takes minutes
   --json FILE        write the figures
   --html FILE        write the plots elsewhere than to out/bench/report.html
   --no-install       print what to install where there is no adapter, instead of installing it`;
@@ -50,8 +50,8 @@ async function main(): Promise<void> {
     },
   });
   const wanted = matcher([values.only]);
-  const chosen = [...ALL_WORKLOADS.entries()].filter(([, { name, shape }]) =>
-    wanted(name) || wanted(`${name} ${shape}`)
+  const chosen = [...ALL_WORKLOADS.entries()].filter(([, { name, shape, long }]) =>
+    (wanted(name) || wanted(`${name} ${shape}`)) && !(long && values.quick)
   );
   const extras = Object.values(EXTRAS).filter(wanted);
   if (chosen.length + extras.length === 0) {

@@ -75,6 +75,8 @@ export interface Workload {
   readonly bytes: number | null;
   /** Runs in one call, by which times are divided: 1,000 for a chain of 1,000 operations. */
   readonly unitsPerRun?: number;
+  /** Takes so long on a software adapter that `--quick` leaves it out. */
+  readonly long?: boolean;
   /** Call op by op, without jit, capture or a session: what an op costs when nothing is prepared. */
   readonly eager?: boolean;
   /** Largest error allowed, as a share of the largest expected magnitude. */

@@ -8,7 +8,7 @@ import { elements, type HostTensor, type HostTensors } from "../host_tensor.ts";
 import { ComposedOps } from "../ops/composed.ts";
 import type { ConvOptions } from "../ops/ops.ts";
 import type { GradientWork, TrainingWork, Workload } from "../workload.ts";
-import { type Framework, mostRunsFor, type Run } from "./framework.ts";
+import { type Framework, mostRunsFor, type Run, Unsupported } from "./framework.ts";
 
 /** An array, or what stands for one while a function is traced. Passing it anywhere uses one reference up. */
 export interface JaxArray {
@@ -251,6 +251,9 @@ export class Jax implements Framework {
   }
 
   prepare(workload: Workload): readonly (() => Promise<Run>)[] {
+    if (this.device === "wasm" && workload.long) {
+      throw new Unsupported("convolutions of its WebAssembly backend would take an hour");
+    }
     return [() => Promise.resolve(this.#prepare(workload))];
   }
 

@@ -6,13 +6,14 @@ import type { Workload } from "../workload.ts";
 import { ATTENTION } from "./attention.ts";
 import { CONVOLUTIONS } from "./convolution.ts";
 import { MATMULS } from "./matmul.ts";
+import { MCGAZE } from "./mcgaze.ts";
 import { ROI_ALIGNS } from "./roi_align.ts";
 import { ROWS } from "./rows.ts";
 import { SPHERO_MOE } from "./sphero_moe.ts";
 import { TINY_OPS } from "./tiny_ops.ts";
 import { MODELS } from "./vit.ts";
 
-/** Every workload, the quick ones first. */
+/** Every workload, the quick ones first, but for the long ones of MCGaze at the end. */
 export const ALL_WORKLOADS: readonly Workload[] = [
   ...TINY_OPS,
   ...ROWS,
@@ -22,4 +23,5 @@ export const ALL_WORKLOADS: readonly Workload[] = [
   ...ROI_ALIGNS,
   ...SPHERO_MOE,
   ...MODELS,
+  ...MCGAZE,
 ];

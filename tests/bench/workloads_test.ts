@@ -7,6 +7,7 @@ import { attentionWorkloads } from "../../bench/workloads/attention.ts";
 import { ALL_WORKLOADS } from "../../bench/workloads/all.ts";
 import { convolutionWorkload } from "../../bench/workloads/convolution.ts";
 import { matmulWorkload } from "../../bench/workloads/matmul.ts";
+import { mcGazeWorkload, pyramidWorkload } from "../../bench/workloads/mcgaze.ts";
 import { roiAlignWorkload } from "../../bench/workloads/roi_align.ts";
 import {
   entmaxWorkload,
@@ -38,6 +39,23 @@ const TINY_MOE = {
   slotLayernorm: true,
 };
 
+const TINY_GAZE = {
+  backbone: { blocks: [1, 2, 1, 1] as const, bottleneck: false, width: 4, frozenStages: -1 },
+  imageSize: 64,
+  stages: 2,
+  channels: 8,
+  heads: 2,
+  hidden: 8,
+  dynamicChannels: 4,
+  roiSize: 3,
+  finestScale: 16,
+};
+const TINY_BOTTLENECK = {
+  ...TINY_GAZE,
+  imageSize: 32,
+  backbone: { ...TINY_GAZE.backbone, bottleneck: true, width: 3 },
+};
+
 /** Each workload of the table, at a size that takes no time. */
 const TINY: readonly Workload[] = [
   matmulWorkload(5, 7, 3),
@@ -51,6 +69,8 @@ const TINY: readonly Workload[] = [
   roiAlignWorkload([2, 9, 11], 4, 3),
   ...spheroMoeWorkloads({ batch: 2, tokens: 5, dim: 8, core: 2, univ: 3 }),
   vitForwardWorkload("tiny ViT", TINY_VIT, 2),
+  pyramidWorkload({ name: "tiny pyramid", model: TINY_BOTTLENECK, frames: 3 }),
+  mcGazeWorkload({ name: "tiny MCGaze", model: TINY_GAZE, frames: 3 }),
   trainingWorkload("tiny ViT", TINY_VIT, 3),
   trainingWorkload("tiny MoE ViT", TINY_MOE, 3),
   tinyOpsWorkload(4, false),
