@@ -8,6 +8,7 @@ import { matcher } from "../referee/glob.ts";
 import type { BenchOptions, RuntimeSession } from "./options.ts";
 import { denoPeerFiles } from "./peers/deno_files.ts";
 import { peersFor } from "./peers/start.ts";
+import { SCALING } from "./scaling/series.ts";
 import { Session } from "./session.ts";
 import { ALL_WORKLOADS } from "./workloads/all.ts";
 
@@ -23,6 +24,7 @@ export async function startDeno({ effort, peers }: BenchOptions): Promise<Runtim
   return {
     started: { setting, wait, roof, rows: session.rooflineRows() },
     run: (index) => session.run(ALL_WORKLOADS[index]),
+    scale: (index) => session.scale(SCALING[index]),
     firstResult,
     close: () => Promise.resolve(),
   };

@@ -16,9 +16,13 @@ import { makeRow, type Row, rowsToJson } from "./harness/row.ts";
 import type { BenchOptions, RuntimeSession } from "./options.ts";
 import { byWorkload, digits, rated } from "./output/format.ts";
 import { benchPage } from "./output/report.ts";
+import { scalingLines } from "./output/scaling.ts";
 import { HEADER, standingLines, workloadLines } from "./output/table.ts";
 import { denoPeerFiles, preparePeerFiles } from "./peers/deno_files.ts";
 import { type Peer, peersFor } from "./peers/start.ts";
+import type { ScaledSeries } from "./scaling/run.ts";
+import { SCALING } from "./scaling/series.ts";
+import { scalingRows } from "./scaling/summary.ts";
 import { EFFORTS } from "./session.ts";
 import type { Workload } from "./workload.ts";
 import { ALL_WORKLOADS } from "./workloads/all.ts";
@@ -31,6 +35,7 @@ const USAGE = `deno task bench [options]: measures kernels and models on the ada
   --frameworks GLOB  those peers alone whose name matches, such as "@jax*" or "*webgpu*"
   --chrome           in headless Chrome instead of Deno
   --only GLOB        these workloads alone; GLOB is a name, or a name and a shape, with * and ?
+  --scaling          how costs grow with batch, tokens, experts and image size, and MoE against dense; --only names a series
   --quick            fewer samples, and none of what takes minutes
   --json FILE        write the figures
   --html FILE        write the plots elsewhere than to out/bench/report.html
@@ -43,6 +48,7 @@ async function main(): Promise<void> {
       frameworks: { type: "string", default: "*" },
       chrome: { type: "boolean", default: false },
       only: { type: "string", default: "*" },
+      scaling: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       json: { type: "string" },
       html: { type: "string", default: join(PROJECT_ROOT, "out/bench/report.html") },
@@ -50,12 +56,17 @@ async function main(): Promise<void> {
     },
   });
   const wanted = matcher([values.only]);
-  const chosen = [...ALL_WORKLOADS.entries()].filter(([, { name, shape, long }]) =>
-    (wanted(name) || wanted(`${name} ${shape}`)) && !(long && values.quick)
-  );
-  const extras = Object.values(EXTRAS).filter(wanted);
-  if (chosen.length + extras.length === 0) {
-    throw new UsageError(`no workload is called ${values.only}`);
+  const series = values.scaling
+    ? [...SCALING.entries()].filter(([, { name }]) => wanted(name))
+    : [];
+  const chosen = values.scaling
+    ? []
+    : [...ALL_WORKLOADS.entries()].filter(([, { name, shape, long }]) =>
+      (wanted(name) || wanted(`${name} ${shape}`)) && !(long && values.quick)
+    );
+  const extras = values.scaling ? [] : Object.values(EXTRAS).filter(wanted);
+  if (chosen.length + extras.length + series.length === 0) {
+    throw new UsageError(`no ${values.scaling ? "series" : "workload"} is called ${values.only}`);
   }
   const { chrome } = await setUp({ tests: values.chrome, install: !values["no-install"] });
   if (values.peers) await preparePeerFiles();
@@ -66,7 +77,8 @@ async function main(): Promise<void> {
   const session = values.chrome ? await startChrome(chrome!, options) : await startDeno(options);
   const { started } = session;
   console.log(heading(session));
-  console.log(HEADER);
+  if (!values.scaling) console.log(HEADER);
+  const scaling: ScaledSeries[] = [];
   const rows: Row[] = [...started.rows];
   const show = (workload: Workload | undefined, added: readonly Row[]) => {
     rows.push(...added);
@@ -76,6 +88,12 @@ async function main(): Promise<void> {
   };
   try {
     for (const [index, workload] of chosen) show(workload, await attempt(session, index, workload));
+    for (const [index] of series) {
+      const scaled = await session.scale(index);
+      scaling.push(scaled);
+      rows.push(...scalingRows(scaled, ours(), started.setting));
+      console.log(scalingLines(scaled));
+    }
     if (extras.includes(EXTRAS.firstResult)) show(undefined, await firstRows(session, options));
   } finally {
     await session.close();
@@ -86,7 +104,8 @@ async function main(): Promise<void> {
   console.log(standingLines(rows));
   if (values.json !== undefined) await save(values.json, rowsToJson(rows));
   const { setting: { runtime, adapter, date }, wait, roof } = started;
-  const section = { runtime, adapter, date, wait, roof, rows };
+  const shown = values.scaling ? [] : rows;
+  const section = { runtime, adapter, date, wait, roof, rows: shown, scaling };
   await save(values.html, benchPage([section], ALL_WORKLOADS));
 }
 

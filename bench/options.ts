@@ -4,6 +4,7 @@
  */
 import type { Row } from "./harness/row.ts";
 import type { PageSession } from "./chrome/page.ts";
+import type { ScaledSeries } from "./scaling/run.ts";
 import type { EFFORTS } from "./session.ts";
 
 /** The command line. */
@@ -18,6 +19,8 @@ export interface RuntimeSession {
   readonly started: PageSession;
   /** Runs the workload of this index in the table. */
   run(index: number): Promise<readonly Row[]>;
+  /** Measures the series of this index in the table of those. */
+  scale(index: number): Promise<ScaledSeries>;
   /** Milliseconds to the first result of a framework, in a fresh process or page. */
   firstResult(label: string): Promise<number>;
   close(): Promise<void>;

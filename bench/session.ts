@@ -2,7 +2,7 @@
  * A run of the benchmark in one runtime: the same code in Deno and in a page of Chrome.
  * @module
  */
-import { requestDevice } from "../mod.ts";
+import { type Device, requestDevice } from "../mod.ts";
 import type { Framework, Run } from "./frameworks/framework.ts";
 import { Wgrad } from "./frameworks/wgrad.ts";
 import { type Check, checkResults, WrongResult } from "./harness/check.ts";
@@ -11,22 +11,27 @@ import { countDispatches, dispatchCount } from "./harness/dispatches.ts";
 import { measure, type MeasureOptions } from "./harness/measure.ts";
 import { measureRoofline, type Roofline } from "./harness/roofline.ts";
 import { makeRow, rate, type Row, type Setting } from "./harness/row.ts";
+import { firstResults } from "./harness/results.ts";
 import { percentile } from "./harness/statistics.ts";
 import { type Peer, startPeers } from "./peers/start.ts";
 import { expectedResults } from "./reference/expected.ts";
-import { CHECKED_LOSSES, type Expected, type Workload } from "./workload.ts";
+import { runSeries, type ScaledSeries } from "./scaling/run.ts";
+import type { ScalingSeries } from "./scaling/series.ts";
+import type { Expected, Workload } from "./workload.ts";
 
 /** How thoroughly to measure. */
 export interface Effort {
   readonly rounds: number;
   /** Seconds of sampling after which a workload is cut short, for each framework that runs it. */
   readonly seconds: number;
+  /** The most points of a line that shows how a cost grows; the smallest are taken. */
+  readonly points: number;
 }
 
 /** A few minutes for all, or a few seconds a row. */
 export const EFFORTS: Readonly<Record<"full" | "quick", Effort>> = {
-  full: { rounds: 9, seconds: 8 },
-  quick: { rounds: 3, seconds: 2 },
+  full: { rounds: 9, seconds: 8, points: 5 },
+  quick: { rounds: 3, seconds: 2, points: 3 },
 };
 
 /** A framework's run that passed its check. */
@@ -43,7 +48,7 @@ export async function runWorkload(
   workload: Workload,
   frameworks: readonly Framework[],
   setting: Setting,
-  effort: Effort,
+  effort: Pick<Effort, "rounds" | "seconds">,
   wait: number,
 ): Promise<Row[]> {
   countDispatches();
@@ -106,22 +111,6 @@ async function makeReady(
     }
   }
   throw failure;
-}
-
-/** The results of a run; of training, the losses of the first steps. */
-async function firstResults(
-  run: Run,
-  workload: Workload,
-): Promise<Record<string, ArrayLike<number>>> {
-  await run.run(1);
-  const first = await run.results();
-  if (workload.work().kind !== "training") return first;
-  const loss = [first.loss[0]];
-  while (loss.length < CHECKED_LOSSES) {
-    await run.run(1);
-    loss.push((await run.results()).loss[0]);
-  }
-  return { loss };
 }
 
 /** What was computed while the clock ran is right as well: the last results again, or a loss that has come down. */
@@ -215,6 +204,8 @@ export class Session {
     readonly roof: Roofline,
     /** wgrad first. */
     readonly frameworks: readonly Framework[],
+    /** That of wgrad. */
+    readonly device: Device,
   ) {}
 
   /** Finds the adapter, measures its roofline, starts the peers. */
@@ -225,12 +216,19 @@ export class Session {
     const wait = await waitMs(gpu);
     const roof = await measureRoofline(gpu, sampleMsFor(wait), EFFORTS[effort].rounds);
     const frameworks = [new Wgrad(device), ...await startPeers(peers)];
-    return new Session(setting, EFFORTS[effort], wait, roof, frameworks);
+    return new Session(setting, EFFORTS[effort], wait, roof, frameworks, device);
   }
 
   /** Measures one workload by all frameworks. */
   run(workload: Workload): Promise<Row[]> {
     return runWorkload(workload, this.frameworks, this.setting, this.effort, this.wait);
+  }
+
+  /** Measures how one series grows, wgrad alone. */
+  scale(series: ScalingSeries): Promise<ScaledSeries> {
+    const { rounds, seconds, points } = this.effort;
+    const options = { rounds, sampleMs: sampleMsFor(this.wait), seconds: points * seconds };
+    return runSeries(this.device, series, options, points);
   }
 
   /** The roofline as rows. */

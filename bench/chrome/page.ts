@@ -7,6 +7,8 @@ import type { Row, Setting } from "../harness/row.ts";
 import type { Roofline } from "../harness/roofline.ts";
 import { peersFor } from "../peers/start.ts";
 import { matcher } from "../../referee/glob.ts";
+import type { ScaledSeries } from "../scaling/run.ts";
+import { SCALING } from "../scaling/series.ts";
 import { type EFFORTS, Session } from "../session.ts";
 import { ALL_WORKLOADS } from "../workloads/all.ts";
 
@@ -26,6 +28,8 @@ export interface BenchPage {
   start(runtime: string, effort: keyof typeof EFFORTS, peers: string): Promise<PageSession>;
   /** Runs the workload of this index in the table. */
   run(index: number): Promise<readonly Row[]>;
+  /** Measures the series of this index in the table of those. */
+  scale(index: number): Promise<ScaledSeries>;
   /** Milliseconds to the first result of a framework; to be asked of a fresh page. */
   firstResult(label: string): Promise<number>;
 }
@@ -53,6 +57,9 @@ const page: BenchPage = {
   },
   run(index) {
     return session!.run(ALL_WORKLOADS[index]);
+  },
+  scale(index) {
+    return session!.scale(SCALING[index]);
   },
   firstResult(label) {
     return firstResult([ours(), oursWarm(), ...allPeers()].find((peer) => peer.label === label)!);

@@ -9,6 +9,7 @@ import type { Chrome } from "../../cli/chrome.ts";
 import type { Row } from "../harness/row.ts";
 import { bundleTensorFlow } from "../peers/install.ts";
 import type { BenchOptions, RuntimeSession } from "../options.ts";
+import type { ScaledSeries } from "../scaling/run.ts";
 import { openPage, startBrowser } from "./browser.ts";
 import type { BenchPage, PageSession } from "./page.ts";
 import { type BenchServer, serveBench } from "./server.ts";
@@ -56,12 +57,20 @@ class ChromeSession implements RuntimeSession {
     this.#started ??= session;
   }
 
-  async run(index: number): Promise<readonly Row[]> {
+  run(index: number): Promise<readonly Row[]> {
+    return this.#inPage((page) => page.evaluate((index) => benchPage.run(index), index));
+  }
+
+  scale(index: number): Promise<ScaledSeries> {
+    return this.#inPage((page) => page.evaluate((index) => benchPage.scale(index), index));
+  }
+
+  async #inPage<T>(work: (page: Page) => Promise<T>): Promise<T> {
     try {
       if (this.#page === undefined) await this.open();
       const page = this.#page!;
       return await Promise.race([
-        page.evaluate((index) => benchPage.run(index), index),
+        work(page),
         new Promise<never>((_, reject) => page.once("error", reject)),
       ]);
     } catch (error) {

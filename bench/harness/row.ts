@@ -30,6 +30,10 @@ export interface Row {
   /** Arithmetic rate by the workload's operations; null where they are not counted. */
   readonly gflops: number | null;
   readonly check: Check;
+  /** Most bytes that tensors held during a run, where memory was measured. */
+  readonly peak_bytes?: number;
+  /** What `device.estimate` said of that beforehand. */
+  readonly estimated_peak_bytes?: number;
   /** When the run began, ISO 8601. */
   readonly date: string;
   /** Why there is no time. */

@@ -7,6 +7,7 @@ import type { Roofline } from "../harness/roofline.ts";
 import { percentile } from "../harness/statistics.ts";
 import { isFloor, type Row } from "../harness/row.ts";
 import type { Workload } from "../workload.ts";
+import type { ScaledSeries } from "../scaling/run.ts";
 import { barChart } from "./bar_chart.ts";
 import {
   byWorkload,
@@ -19,6 +20,7 @@ import {
   short,
   standings,
 } from "./format.ts";
+import { scalingHtml } from "./scaling.ts";
 
 /** What is said of one runtime's rows. */
 export interface Section {
@@ -29,6 +31,8 @@ export interface Section {
   readonly wait: number;
   readonly roof: Roofline;
   readonly rows: readonly Row[];
+  /** How costs grow; empty where that was not asked for. */
+  readonly scaling: readonly ScaledSeries[];
 }
 
 /** The page. */
@@ -45,7 +49,7 @@ ${body}`,
 }
 
 function sectionHtml(section: Section, workloads: readonly Workload[]): string {
-  const { runtime, adapter, date, wait, roof, rows } = section;
+  const { runtime, adapter, date, wait, roof, rows, scaling } = section;
   const timed = rows.filter(({ workload }) => workload !== "roofline"); // it stands in the heading
   const groups = [...byWorkload(timed)].map(([name, group]) => {
     const workload = workloads.find((w) => `${w.name} ${w.shape}` === name);
@@ -59,8 +63,15 @@ function sectionHtml(section: Section, workloads: readonly Workload[]): string {
     digits(wait)
   } ms.</p>
 ${standingHtml(rows)}
-${groups.join("\n")}`;
+${groups.join("\n")}
+${scaling.length > 0 ? SCALING_NOTE : ""}
+${scaling.map(scalingHtml).join("\n")}`;
 }
+
+const SCALING_NOTE = `<h2>Scaling</h2>
+<p>wgrad alone; the points of a plot took turns. Dashed: what the first point would become if time grew as the operations do.
+Peak: the most bytes that tensors held during a step, with parameters and data; beside it what
+<code>device.estimate</code> said before.</p>`;
 
 function standingHtml(rows: readonly Row[]): string {
   const all = standings(rows);
