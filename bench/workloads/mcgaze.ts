@@ -9,17 +9,10 @@ import {
   mcGazeConfig,
   type McGazeOptions,
   noGrad,
-  type Tensor,
 } from "../../mod.ts";
 import { mcGazeProducts, mcGazeStages } from "../equations/mcgaze.ts";
 import { foldedPyramid, pyramid, pyramidProducts } from "../equations/pyramid.ts";
-import {
-  elements,
-  type HostTensor,
-  type HostTensors,
-  uniform,
-  weightsFor,
-} from "../host_tensor.ts";
+import { type HostTensor, type HostTensors, uniform, weightsFor } from "../host_tensor.ts";
 import { Tape, type Value } from "../reference/tape.ts";
 import { type Expected, type ForwardWork, once, type Workload } from "../workload.ts";
 import { free, place, upload } from "./ours.ts";
