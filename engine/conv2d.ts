@@ -2,7 +2,14 @@
  * Convolutions for ops: chooses the kernels for the device and records their launches.
  * @module
  */
-import { conv2d, conv2dInputBackward, conv2dWeightBackward } from "../kernels/conv2d_select.ts";
+import {
+  conv2d,
+  conv2dChoice,
+  conv2dInputBackward,
+  conv2dInputChoice,
+  conv2dWeightBackward,
+  conv2dWeightChoice,
+} from "../kernels/conv2d_select.ts";
 import {
   type Conv2dEpilogue,
   conv2dOutput,
@@ -39,8 +46,10 @@ export function runConv2d(
 ): void {
   const { x: a, weight: b, ...others } = tensors;
   if (others.y.size === 0) return;
-  if (isPointwise(shape)) runMatmul(productOf(shape), epilogue, { a, b, ...others });
-  else run(conv2d(shape, epilogue, others.y.device.target), { ...tensors });
+  if (isPointwise(shape)) return runMatmul(productOf(shape), epilogue, { a, b, ...others });
+  const { device } = others.y;
+  device.asks(() => conv2dChoice(shape, epilogue, device.target));
+  run(conv2d(shape, epilogue, device.target), { ...tensors });
 }
 
 /** dx, a new tensor of a dtype. */
@@ -51,10 +60,12 @@ export function conv2dInputGradient(
   dtype: DType,
 ): Tensor {
   const { batch, height, width, channels } = shape;
-  const y = dOut.device.empty([batch, height, width, channels], dtype, "conv2d dx");
+  const { device } = dOut;
+  const y = device.empty([batch, height, width, channels], dtype, "conv2d dx");
   if (y.size === 0) return y;
   if (!isPointwise(shape)) {
-    run(conv2dInputBackward(shape, dOut.device.target), { dOut, weight, y });
+    device.asks(() => conv2dInputChoice(shape, device.target));
+    run(conv2dInputBackward(shape, device.target), { dOut, weight, y });
     return y;
   }
   const { m, n: k, k: n } = productOf(shape);
@@ -85,7 +96,9 @@ export function conv2dWeightGradient(
     if (!into?.accumulate) device.clear(y);
     return into ? undefined : y;
   }
-  const { product, sum } = conv2dWeightBackward(shape, into?.accumulate ?? 0, device.target);
+  const accumulate = into?.accumulate ?? 0;
+  device.asks(() => conv2dWeightChoice(shape, accumulate, device.target));
+  const { product, sum } = conv2dWeightBackward(shape, accumulate, device.target);
   if (sum === undefined) run(product, { x, dOut, y });
   else {
     const partial = device.empty([product.sizes.y], "f32", "partial weight gradients");

@@ -10,6 +10,7 @@
  */
 import { fill, floatBits, halfBits } from "../kernels/fill.ts";
 import { HALF_FEATURE } from "../kernels/half.ts";
+import type { Choice } from "../kernels/choice.ts";
 import type { Target } from "../kernels/target.ts";
 import { adapterLabel, isSoftwareAdapter } from "./adapter.ts";
 import { AnomalyScan } from "./anomaly.ts";
@@ -24,6 +25,7 @@ import {
 } from "./capture.ts";
 import { type Rates, ratesOf } from "./cost.ts";
 import { run } from "./dispatch.ts";
+import { choiceStore, readChoices, writeChoices } from "./choice_store.ts";
 import { DTypeError, FeatureError, LimitError, ShapeError } from "./errors.ts";
 import { type EstimatedTensor, Forecast, type MemoryEstimate } from "./estimate.ts";
 import { Executor, type ExecutorStats, type Observers, placesOf } from "./executor.ts";
@@ -49,6 +51,13 @@ import {
   sizeOf,
   Tensor,
 } from "./tensor.ts";
+import {
+  byCost,
+  type CountedChoice,
+  measureChoices,
+  type TuneOptions,
+  type TuneReport,
+} from "./tune.ts";
 import { type Verification, verifyList, type VerifyOptions } from "./verify.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -85,14 +94,15 @@ export class Device {
   readonly label: string;
   /** True when it computes on the CPU. */
   readonly software: boolean;
-  /** What kernels may know about it. */
-  readonly target: Target;
   /** Most bytes of GPU memory that it will hold; Infinity where there is no bound. */
   readonly memoryBudget: number;
   /** Seed of dropout and noise. */
   seed: number;
   /** Number of the current step: `step()` adds one. Random masks depend on it; restore it to resume. */
   stepIndex = 0;
+  #target: Target;
+  /** Hears of calls that several variants could serve, while a step is recorded for `tune`. */
+  #listener: ((choice: Choice) => void) | null = null;
   readonly #pool: BufferPool;
   readonly #pipelines: Pipelines;
   readonly #failures: Failures;
@@ -139,7 +149,7 @@ export class Device {
     this.seed = seed;
     this.#poison = options.poison ?? false;
     const integrated = /intel|apple|qualcomm|arm|img-tec/i.test(adapter.info.vendor ?? "");
-    this.target = {
+    this.#target = {
       adapterClass: this.software ? "software" : integrated ? "integrated" : "discrete",
       maxInvocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
       maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
@@ -167,6 +177,11 @@ export class Device {
       this.#failures.waitFor(verdict);
     }
     this.#collected = new FinalizationRegistry((allocation) => this.#pool.release(allocation));
+  }
+
+  /** What kernels may know about it. */
+  get target(): Target {
+    return this.#target;
   }
 
   // ---- making tensors
@@ -502,6 +517,68 @@ export class Device {
     );
     this.#measured = roofline;
     return roofline;
+  }
+
+  /**
+   * Measures which variants serve a step's matrix products and convolutions best on this adapter, and uses them from then
+   * on: call it before `capture`. What was measured is remembered, so that the next run of a program knows it at once.
+   *
+   * Other variants add in another order: results may differ in their last bits from those without it.
+   * @param fn the step, which is recorded but not run
+   */
+  async tune(fn: () => unknown, options: TuneOptions = {}): Promise<TuneReport> {
+    const { seconds = 10, store = choiceStore(this.label) } = options;
+    const start = performance.now();
+    const kept = store && readChoices(store, this.label);
+    const asked = await this.#choicesOf(fn);
+    const known = new Map([...kept?.choices ?? [], ...this.target.choices ?? []]);
+    const isKnown = ({ choice: { key, candidates } }: CountedChoice) =>
+      candidates.some(({ name }) => name === known.get(key));
+    await this.sync();
+    const mayHold = (this.memoryBudget - this.memory.liveBytes) / 2;
+    const unknown = asked.filter((call) => !isKnown(call));
+    const measured = await this.#failures.unlessLost(
+      measureChoices(this.gpu, unknown, { seconds, mayHold }),
+    );
+    for (const [key, { variant }] of measured) known.set(key, variant);
+    this.#target = { ...this.target, choices: known };
+    const unsaved = store && measured.size > 0 ? writeChoices(store, this.label, known) : null;
+    return {
+      adapter: this.label,
+      calls: asked.filter(isKnown).map(({ choice: { key, standard }, count }) => ({
+        call: key,
+        count,
+        variant: known.get(key)!,
+        standard,
+        speedup: measured.get(key)?.speedup ?? null,
+      })),
+      left: asked.filter((call) => !isKnown(call)).map(({ choice }) => choice.key),
+      seconds: (performance.now() - start) / 1000,
+      remembered: unsaved === null ? store?.name ?? null : null,
+      notices: [kept?.notice, unsaved].filter((notice) => typeof notice === "string"),
+    };
+  }
+
+  /** The calls of a step that several variants could serve, those with the most operations first. */
+  async #choicesOf(fn: () => unknown): Promise<CountedChoice[]> {
+    const found = new Map<string, CountedChoice>();
+    await this.dryRun(({ step }) => {
+      this.#listener = (choice) => {
+        if (choice.candidates.length < 2) return;
+        found.set(choice.key, { choice, count: (found.get(choice.key)?.count ?? 0) + 1 });
+      };
+      try {
+        step(fn, "tune");
+      } finally {
+        this.#listener = null;
+      }
+    });
+    return byCost([...found.values()]);
+  }
+
+  /** @internal Says that a call has several variants, which interests no one but `tune`. */
+  asks(choice: () => Choice): void {
+    this.#listener?.(choice());
   }
 
   /**

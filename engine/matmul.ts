@@ -2,7 +2,7 @@
  * Matrix products for ops: plans one for the device and records its launches.
  * @module
  */
-import { matmulPlan } from "../kernels/matmul_select.ts";
+import { matmulChoice, matmulPlan } from "../kernels/matmul_select.ts";
 import type { MatmulEpilogue, MatmulShape } from "../kernels/matmul_shape.ts";
 import type { GradTarget } from "./autograd.ts";
 import { run } from "./dispatch.ts";
@@ -33,6 +33,7 @@ export function runMatmul(
     if (!epilogue.accumulate) device.clear(tensors.y);
     return;
   }
+  device.asks(() => matmulChoice(shape, epilogue, device.target));
   const { product, sum } = matmulPlan(shape, epilogue, device.target);
   if (sum === undefined) return run(product, { ...tensors });
   const partial = device.empty([product.sizes.y], "f32", "partial products");

@@ -9,7 +9,8 @@
 import type { Kernel } from "../kernels/kernel.ts";
 import { placeOf } from "./place.ts";
 import type { DispatchRecord } from "./records.ts";
-import { leastTime, readTimestamps, type Roofline } from "./roofline.ts";
+import { leastTime, type Roofline } from "./roofline.ts";
+import { readTimestamps } from "./stopwatch.ts";
 
 /** One dispatch of a profiled step. */
 export interface ProfiledDispatch {

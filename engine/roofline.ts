@@ -10,10 +10,11 @@
  * @module
  */
 import { fmaLoop } from "../kernels/fma_loop.ts";
-import { type Kernel, packParams, paramBytes } from "../kernels/kernel.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import { stridedMap } from "../kernels/strided_map.ts";
 import type { Target } from "../kernels/target.ts";
 import type { Pipelines } from "./pipelines.ts";
+import { Stopwatch } from "./stopwatch.ts";
 
 /** What an adapter can do at most. */
 export interface Roofline {
@@ -58,8 +59,8 @@ export async function measureRoofline(
   const compute = software ? fmaLoop(2 ** 14, 8) : fmaLoop(2 ** 18, 16);
   const copy = stridedMap("copy", [words], { a: { strides: [1], size: words } });
   await pipelines.prepare([compute.program, copy.program]);
-  const flops = await bestRate(new Stopwatch(gpu, pipelines, compute), compute.flops);
-  const bytes = await bestRate(new Stopwatch(gpu, pipelines, copy), copy.bytes);
+  const flops = await bestRate(new Stopwatch(gpu, pipelines, [compute]), compute.flops);
+  const bytes = await bestRate(new Stopwatch(gpu, pipelines, [copy]), copy.bytes);
   const clock = gpu.features.has("timestamp-query") ? "timestamps" : "wall clock";
   return { gflops: flops / 1e6, gbs: bytes / 1e6, clock };
 }
@@ -76,85 +77,4 @@ async function bestRate(watch: Stopwatch, work: number): Promise<number> {
   } finally {
     watch.free();
   }
-}
-
-/** Runs one kernel on buffers of its own and takes the time. */
-class Stopwatch {
-  readonly #buffers: GPUBuffer[];
-  readonly #uniform: GPUBuffer;
-  readonly #queries: GPUQuerySet | null;
-
-  constructor(
-    private readonly gpu: GPUDevice,
-    private readonly pipelines: Pipelines,
-    private readonly kernel: Kernel,
-  ) {
-    const { program, params, sizes } = kernel;
-    this.#buffers = program.bindings.map(({ name }) =>
-      gpu.createBuffer({ label: "roofline", size: 4 * sizes[name], usage: 0x80 }) // STORAGE
-    );
-    const bytes = new DataView(new ArrayBuffer(paramBytes(program)));
-    packParams(program, params, bytes, 0);
-    this.#uniform = gpu.createBuffer({ size: bytes.byteLength, usage: 0x40 | 0x08 }); // UNIFORM | COPY_DST
-    gpu.queue.writeBuffer(this.#uniform, 0, bytes.buffer);
-    this.#queries = gpu.features.has("timestamp-query")
-      ? gpu.createQuerySet({ type: "timestamp", count: 2 })
-      : null;
-  }
-
-  /** Milliseconds that `runs` runs take. */
-  async time(runs: number): Promise<number> {
-    const { gpu, kernel: { program, workgroups } } = this;
-    const compiled = this.pipelines.get(program);
-    const ranges = this.#buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size }));
-    const encoder = gpu.createCommandEncoder({ label: "roofline" });
-    const pass = encoder.beginComputePass(
-      this.#queries
-        ? {
-          timestampWrites: {
-            querySet: this.#queries,
-            beginningOfPassWriteIndex: 0,
-            endOfPassWriteIndex: 1,
-          },
-        }
-        : undefined,
-    );
-    pass.setPipeline(compiled.pipeline);
-    pass.setBindGroup(0, this.pipelines.group(compiled, program, this.#uniform, ranges), [0]);
-    for (let i = 0; i < runs; i++) pass.dispatchWorkgroups(...workgroups);
-    pass.end();
-    const start = performance.now();
-    gpu.queue.submit([encoder.finish()]);
-    await gpu.queue.onSubmittedWorkDone();
-    const passed = performance.now() - start;
-    if (this.#queries === null) return passed;
-    const [begin, end] = await readTimestamps(gpu, this.#queries, 2);
-    return end > begin ? Number(end - begin) / 1e6 : passed;
-  }
-
-  free(): void {
-    for (const buffer of [this.#uniform, ...this.#buffers]) {
-      this.pipelines.forget(buffer);
-      buffer.destroy();
-    }
-    this.#queries?.destroy();
-  }
-}
-
-/** The first `count` timestamps of a set, in nanoseconds. */
-export async function readTimestamps(
-  gpu: GPUDevice,
-  querySet: GPUQuerySet,
-  count: number,
-): Promise<BigUint64Array> {
-  const resolved = gpu.createBuffer({ size: 8 * count, usage: 0x200 | 0x04 }); // QUERY_RESOLVE | COPY_SRC
-  const staging = gpu.createBuffer({ size: 8 * count, usage: 0x01 | 0x08 }); // MAP_READ | COPY_DST
-  const encoder = gpu.createCommandEncoder();
-  encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, 8 * count);
-  gpu.queue.submit([encoder.finish()]);
-  await staging.mapAsync(0x1); // READ
-  const times = new BigUint64Array(staging.getMappedRange().slice(0));
-  for (const buffer of [resolved, staging]) buffer.destroy();
-  return times;
 }

@@ -5,6 +5,7 @@
  * The lists are tried from top to bottom; the last entry serves everything.
  * @module
  */
+import { type Choice, different, remembered, tileName } from "./choice.ts";
 import { columnSum } from "./column_sum.ts";
 import {
   conv2dInputBackwardReadable,
@@ -80,6 +81,20 @@ export function conv2dVariant(
   gathered: Gathered,
   target: Target,
 ): Conv2dVariant {
+  const measured = remembered(
+    target.choices,
+    () => conv2dKey(shape, gathered),
+    () => conv2dVariants(shape, gathered, target),
+    conv2dVariantName,
+  );
+  return measured ?? standardVariant(shape, gathered, target);
+}
+
+function standardVariant(
+  shape: Conv2dShape,
+  gathered: Gathered,
+  target: Target,
+): Conv2dVariant {
   if (!hasVectors(shape)) return { kind: "readable" };
   if (target.adapterClass !== "software") {
     const groups = tilesOf(shape, gathered, { tm: 64, tn: 64 });
@@ -97,48 +112,184 @@ export function conv2dVariant(
   return tile === undefined ? { kind: "readable" } : { kind: "tiled", tile };
 }
 
-/** y of a convolution. Bindings: x, weight, y, and bias, residual and pre where the epilogue has them. */
-export function conv2d(shape: Conv2dShape, epilogue: Conv2dEpilogue, target: Target): Kernel {
-  const variant = conv2dVariant(shape, "forward", target);
+/** The variants among which a measurement may choose; the standard one is always there. */
+export function conv2dVariants(
+  shape: Conv2dShape,
+  gathered: Gathered,
+  target: Target,
+): Conv2dVariant[] {
+  const tiles = [T16, { tm: 16, tn: 8 }, T8, ...SMALL].filter((tile) =>
+    conv2dTileFits(shape, gathered, tile)
+  );
+  const workgroups = target.adapterClass === "software" || !hasVectors(shape)
+    ? []
+    : [64, 32] as const;
+  return different<Conv2dVariant>([
+    standardVariant(shape, gathered, target),
+    ...workgroups.map((tile) => ({ kind: "workgroup", tile } as const)),
+    ...tiles.map((tile) => ({ kind: "tiled", tile } as const)),
+  ], conv2dVariantName);
+}
+
+/** Names a variant. */
+export function conv2dVariantName(variant: Conv2dVariant | Conv2dWeightVariant): string {
+  if (variant.kind === "readable") return variant.kind;
+  return tileName(variant.kind, variant.tile, "splits" in variant ? variant.splits : 1);
+}
+
+/** Names a convolution or one of its gradients. */
+export function conv2dKey(shape: Conv2dShape, pass: Gathered | "weight_backward"): string {
+  const { batch, height, width, channels, outChannels, kernelHeight, kernelWidth } = shape;
+  return `conv2d.${pass} ${batch}x${height}x${width}x${channels} to ${outChannels}, ` +
+    `${kernelHeight}x${kernelWidth}, stride ${shape.stride}, padding ${shape.padding}`;
+}
+
+/** A convolution as a call to be measured. */
+export function conv2dChoice(
+  shape: Conv2dShape,
+  epilogue: Conv2dEpilogue,
+  target: Target,
+): Choice {
+  return choiceOf(shape, "forward", target, (variant) => conv2dLaunch(shape, epilogue, variant));
+}
+
+/** An input gradient likewise. */
+export function conv2dInputChoice(shape: Conv2dShape, target: Target): Choice {
+  return choiceOf(shape, "input_backward", target, (variant) => conv2dInputLaunch(shape, variant));
+}
+
+function choiceOf(
+  shape: Conv2dShape,
+  gathered: Gathered,
+  target: Target,
+  launch: (variant: Conv2dVariant) => Kernel,
+): Choice {
+  return {
+    key: conv2dKey(shape, gathered),
+    standard: conv2dVariantName(standardVariant(shape, gathered, target)),
+    candidates: conv2dVariants(shape, gathered, target).map((variant) => ({
+      name: conv2dVariantName(variant),
+      kernels: [launch(variant)],
+    })),
+  };
+}
+
+/** y by one variant. */
+function conv2dLaunch(
+  shape: Conv2dShape,
+  epilogue: Conv2dEpilogue,
+  variant: Conv2dVariant,
+): Kernel {
   if (variant.kind === "tiled") return conv2dTiled(shape, epilogue, variant.tile);
   if (variant.kind === "workgroup") return conv2dWorkgroup(shape, epilogue, variant.tile);
   return conv2dReadable(shape, epilogue);
 }
 
-/** The input gradient. Bindings: dOut, weight, y. */
-export function conv2dInputBackward(shape: Conv2dShape, target: Target): Kernel {
-  const variant = conv2dVariant(shape, "input_backward", target);
+/** The input gradient by one variant. */
+function conv2dInputLaunch(shape: Conv2dShape, variant: Conv2dVariant): Kernel {
   if (variant.kind === "tiled") return conv2dInputBackwardTiled(shape, variant.tile);
   if (variant.kind === "workgroup") return conv2dInputBackwardWorkgroup(shape, variant.tile);
   return conv2dInputBackwardReadable(shape);
 }
 
+/** y of a convolution. Bindings: x, weight, y, and bias, residual and pre where the epilogue has them. */
+export function conv2d(shape: Conv2dShape, epilogue: Conv2dEpilogue, target: Target): Kernel {
+  return conv2dLaunch(shape, epilogue, conv2dVariant(shape, "forward", target));
+}
+
+/** The input gradient. Bindings: dOut, weight, y. */
+export function conv2dInputBackward(shape: Conv2dShape, target: Target): Kernel {
+  return conv2dInputLaunch(shape, conv2dVariant(shape, "input_backward", target));
+}
+
 /** The variant for a weight gradient. Measured as above: 16x16 155 ms, 8x8 226 ms. */
 export function conv2dWeightVariant(shape: Conv2dShape, target: Target): Conv2dWeightVariant {
+  const measured = remembered(
+    target.choices,
+    () => conv2dKey(shape, "weight_backward"),
+    () => conv2dWeightVariants(shape, target),
+    conv2dVariantName,
+  );
+  return measured ?? standardWeightVariant(shape, target);
+}
+
+function standardWeightVariant(shape: Conv2dShape, target: Target): Conv2dWeightVariant {
   if (!hasVectors(shape)) return { kind: "readable" };
+  if (target.adapterClass !== "software") {
+    const tile = shape.outChannels >= 64 && weightTiles(shape, 64) >= GPU_GROUPS / 8 ? 64 : 32;
+    return weightByWorkgroups(shape, tile);
+  }
+  const tile = [T16, T8, ...SMALL].find((tile) => conv2dWeightTileFits(shape, tile));
+  return tile === undefined ? { kind: "readable" } : weightByTiles(shape, tile, SOFTWARE_LANES);
+}
+
+/** Splits of `steps` into pieces of at least `least`, so that there are `wanted` in all; none is empty. */
+function splitsOf(pieces: number, wanted: number, steps: number, least: number): number {
+  const splits = Math.min(ceilDiv(wanted, pieces), Math.floor(steps / least));
+  return splits < 2 ? 1 : ceilDiv(steps, ceilDiv(steps, splits));
+}
+
+/** Square tiles that cover a weight. */
+function weightTiles(
+  { channels, outChannels, kernelHeight, kernelWidth }: Conv2dShape,
+  tile: number,
+): number {
+  return ceilDiv(outChannels, tile) * ceilDiv(kernelHeight * kernelWidth * channels, tile);
+}
+
+function weightByWorkgroups(shape: Conv2dShape, tile: WorkgroupTile): Conv2dWeightVariant {
+  const { outHeight, outWidth } = conv2dOutput(shape);
+  const pixels = shape.batch * outHeight * outWidth;
+  const splits = splitsOf(weightTiles(shape, tile), GPU_GROUPS, pixels, LEAST_PIXELS);
+  return { kind: "workgroup", tile, splits };
+}
+
+function weightByTiles(
+  shape: Conv2dShape,
+  tile: RegisterTile,
+  wanted: number,
+): Conv2dWeightVariant {
   const { batch, channels, outChannels, kernelHeight, kernelWidth } = shape;
   const { outHeight, outWidth } = conv2dOutput(shape);
-  const taps = kernelHeight * kernelWidth;
-  const splitsOf = (pieces: number, wanted: number, steps: number, least: number) => {
-    const splits = Math.min(ceilDiv(wanted, pieces), Math.floor(steps / least));
-    return splits < 2 ? 1 : ceilDiv(steps, ceilDiv(steps, splits)); // none is empty
+  const tiles = kernelHeight * kernelWidth * ceilDiv(outChannels, tile.tm) *
+    ceilDiv(channels, tile.tn);
+  const splits = splitsOf(tiles, wanted, batch * outHeight, ceilDiv(LEAST_PIXELS, outWidth));
+  return { kind: "tiled", tile, splits };
+}
+
+/** The variants among which a measurement may choose; the standard one is always there. */
+export function conv2dWeightVariants(shape: Conv2dShape, target: Target): Conv2dWeightVariant[] {
+  const software = target.adapterClass === "software";
+  const tiles = [T16, T8, ...SMALL].filter((tile) => conv2dWeightTileFits(shape, tile));
+  return different<Conv2dWeightVariant>([
+    standardWeightVariant(shape, target),
+    ...(software || !hasVectors(shape)
+      ? []
+      : ([64, 32] as const).map((tile) => weightByWorkgroups(shape, tile))),
+    ...tiles.flatMap((tile) => [
+      { kind: "tiled", tile, splits: 1 } as const,
+      weightByTiles(shape, tile, software ? SOFTWARE_LANES : 64 * GPU_GROUPS),
+    ]),
+  ], conv2dVariantName);
+}
+
+/** A weight gradient as a call to be measured. */
+export function conv2dWeightChoice(
+  shape: Conv2dShape,
+  accumulate: 0 | 1,
+  target: Target,
+): Choice {
+  return {
+    key: conv2dKey(shape, "weight_backward"),
+    standard: conv2dVariantName(standardWeightVariant(shape, target)),
+    candidates: conv2dWeightVariants(shape, target).map((variant) => {
+      const { product, sum } = conv2dWeightLaunch(shape, accumulate, variant);
+      return {
+        name: conv2dVariantName(variant),
+        kernels: sum === undefined ? [product] : [product, sum],
+      };
+    }),
   };
-  if (target.adapterClass !== "software") {
-    const tiles = (tile: number) => ceilDiv(outChannels, tile) * ceilDiv(taps * channels, tile);
-    const tile = outChannels >= 64 && tiles(64) >= GPU_GROUPS / 8 ? 64 : 32;
-    const pixels = batch * outHeight * outWidth;
-    return {
-      kind: "workgroup",
-      tile,
-      splits: splitsOf(tiles(tile), GPU_GROUPS, pixels, LEAST_PIXELS),
-    };
-  }
-  const fitting = [T16, T8, ...SMALL].filter((tile) => conv2dWeightTileFits(shape, tile));
-  const tile = fitting[0];
-  if (tile === undefined) return { kind: "readable" };
-  const tiles = taps * ceilDiv(outChannels, tile.tm) * ceilDiv(channels, tile.tn);
-  const lines = batch * outHeight, leastLines = ceilDiv(LEAST_PIXELS, outWidth);
-  return { kind: "tiled", tile, splits: splitsOf(tiles, SOFTWARE_LANES, lines, leastLines) };
 }
 
 /** The launches of a weight gradient. */

@@ -6,10 +6,11 @@
  * (matmul_split_k.ts). The lists below are tried from top to bottom; what no entry suits, matmul.ts computes.
  * @module
  */
+import { type Choice, different, remembered, tileName } from "./choice.ts";
 import { groupedMatmul, groupedMatmulFits } from "./grouped_matmul.ts";
 import { ceilDiv, type Kernel } from "./kernel.ts";
 import { matmulReadable } from "./matmul.ts";
-import type { MatmulEpilogue, MatmulShape } from "./matmul_shape.ts";
+import { type MatmulEpilogue, type MatmulShape, needsWholeSums } from "./matmul_shape.ts";
 import { matmulSplitK, splitsFor } from "./matmul_split_k.ts";
 import { matmulTiled, registerTileFits } from "./matmul_tiled.ts";
 import { matmulWorkgroup } from "./matmul_workgroup.ts";
@@ -112,8 +113,22 @@ const GPU: readonly Candidate[] = [
   workgroup(32, false),
 ];
 
-/** The first variant of the target's list that suits, or the readable one. */
+/** What was measured to be the fastest, or the first variant of the target's list that suits, or the readable one. */
 export function matmulVariant(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  target: Target,
+): MatmulVariant {
+  const measured = remembered(
+    target.choices,
+    () => matmulKey(shape, epilogue),
+    () => matmulVariants(shape, epilogue, target),
+    matmulVariantName,
+  );
+  return measured ?? standardVariant(shape, epilogue, target);
+}
+
+function standardVariant(
   shape: MatmulShape,
   epilogue: MatmulEpilogue,
   target: Target,
@@ -123,6 +138,103 @@ export function matmulVariant(
     if (variant !== null) return variant;
   }
   return { kind: "readable" };
+}
+
+/** Tiles worth measuring where no class says which suit. */
+const MEASURED_TILES: readonly RegisterTile[] = [
+  T16,
+  { tm: 16, tn: 8 },
+  T8,
+  { tm: 8, tn: 4 },
+  T4,
+  { tm: 2, tn: 8 },
+  { tm: 1, tn: 8 },
+  { tm: 1, tn: 4 },
+];
+
+/** Operations below which the code of a 16 x 16 tile is not worth its compilation. */
+const LEAST_FOR_T16 = 8e6;
+
+/**
+ * The variants among which a measurement may choose; the standard one is always there. On a software adapter workgroup
+ * memory is just memory and a barrier splits loops, so its tiles are left out.
+ */
+export function matmulVariants(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  target: Target,
+): MatmulVariant[] {
+  const software = target.adapterClass === "software";
+  const tiled = MEASURED_TILES
+    .filter((tile) => registerTileFits(shape, tile))
+    .filter(({ tm }) => tm < 16 || operations(shape) >= LEAST_FOR_T16)
+    .flatMap((tile) =>
+      withSplits(shape, epilogue, tile, software ? SOFTWARE_LANES : 64 * GPU_GROUPS)
+        .map((splits) => ({ kind: "tiled", tile, splits } as const))
+    );
+  const workgroups = software
+    ? []
+    : ([64, 32] as const).flatMap((tile) =>
+      withSplits(shape, epilogue, { tm: tile, tn: tile }, GPU_GROUPS)
+        .map((splits) => ({ kind: "workgroup", tile, splits } as const))
+    );
+  return different<MatmulVariant>([
+    standardVariant(shape, epilogue, target),
+    ...(groupedMatmulFits(shape) ? [{ kind: "streamed" } as const] : []),
+    ...workgroups,
+    ...tiled,
+  ], matmulVariantName);
+}
+
+/** Undivided, and with k divided so that there is enough to do. */
+function withSplits(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  tile: RegisterTile,
+  wanted: number,
+): number[] {
+  return [1, splitsFor(shape, epilogue, tilesOf(shape, tile), wanted)];
+}
+
+/** Names a variant. */
+export function matmulVariantName(variant: MatmulVariant): string {
+  const { kind } = variant;
+  return kind === "tiled" || kind === "workgroup"
+    ? tileName(kind, variant.tile, variant.splits)
+    : kind;
+}
+
+/** Names a product: its sizes, how its factors lie, and whether its epilogue lets k be divided. */
+export function matmulKey(shape: MatmulShape, epilogue: MatmulEpilogue): string {
+  const { batch, m, n, k, transposeA, transposeB, sharedA, sharedB } = shape;
+  const flags = [
+    transposeA && "aT",
+    transposeB && "bT",
+    sharedA && "one a",
+    sharedB && "one b",
+    needsWholeSums(epilogue) && "whole",
+  ];
+  return ["matmul", `${batch}x${m}x${n}x${k}`, ...flags.filter(Boolean)].join(" ");
+}
+
+/** The call as one to be measured. */
+export function matmulChoice(
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  target: Target,
+): Choice {
+  return {
+    key: matmulKey(shape, epilogue),
+    standard: matmulVariantName(standardVariant(shape, epilogue, target)),
+    candidates: matmulVariants(shape, epilogue, target).map((variant) => ({
+      name: matmulVariantName(variant),
+      kernels: launchesOf(matmulLaunch(shape, epilogue, variant)),
+    })),
+  };
+}
+
+function launchesOf({ product, sum }: MatmulPlan): Kernel[] {
+  return sum === undefined ? [product] : [product, sum];
 }
 
 /** The kernels of a product: one, or partial products and the sum that adds them. */

@@ -16,6 +16,7 @@ export * from "./batch_norm_fold.ts";
 export * from "./bias_activation.ts";
 export * from "./box_losses.ts";
 export * from "./boxes.ts";
+export * from "./choice.ts";
 export * from "./column_sum.ts";
 export * from "./concat.ts";
 export * from "./conv2d.ts";

@@ -1,11 +1,13 @@
 /**
- * What a kernel may know about the adapter it will run on: its class and its limits, nothing else.
+ * What a kernel may know about the adapter it will run on: its class, its limits, and what was measured on it.
  *
  * Variants are chosen per class because the costs differ in kind: a discrete GPU hides latency with thousands of
  * invocations and rewards workgroup memory; a software adapter runs an invocation as a SIMD lane of a CPU core, where
  * workgroup memory is just memory, a barrier is a loop split, and large register tiles pay.
  * @module
  */
+
+import type { Choices } from "./choice.ts";
 
 /** Which cost model an adapter follows. */
 export type AdapterClass = "discrete" | "integrated" | "software";
@@ -22,6 +24,8 @@ export interface Target {
   readonly maxBindingBytes: number;
   /** WebGPU features the device has, such as `shader-f16`. */
   readonly features: ReadonlySet<string>;
+  /** What was measured on this very adapter; left out, variants are chosen by class and shape alone. */
+  readonly choices?: Choices;
 }
 
 /** A device made with the specification's default limits and no feature: every family has a variant that fits it. */
