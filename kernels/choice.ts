@@ -43,8 +43,8 @@ export function remembered<V>(
 
 /** Variants without those whose name came before. */
 export function different<V>(variants: readonly V[], nameOf: (variant: V) => string): V[] {
-  return [...new Map(variants.toReversed().map((variant) => [nameOf(variant), variant])).values()]
-    .toReversed();
+  const names = variants.map(nameOf);
+  return variants.filter((_, i) => names.indexOf(names[i]) === i);
 }
 
 /** The name of a variant that covers its result by tiles. */

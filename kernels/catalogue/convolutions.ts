@@ -96,9 +96,13 @@ const tiledCalls = <T>(shapes: Conv2dShape[], tiles: T[]) => [
   ...EPILOGUES.map((epilogue) => [shapes[0], epilogue, tiles[0]] as const),
   ...pairs(shapes, tiles).map(([shape, tile]) => [shape, EPILOGUES[1], tile] as const),
 ];
-const forwardTiles = tiledCalls([...VECTORS, ...WIDE], TILES)
-  .filter(([shape, , tile]) => conv2dTileFits(shape, "forward", tile));
-const inputTiles = pairs([...VECTORS, ...WIDE], TILES)
+/** One that only a measurement chooses. */
+const T16X8: RegisterTile = { tm: 16, tn: 8 };
+const forwardTiles = [
+  ...tiledCalls([...VECTORS, ...WIDE], TILES),
+  [WIDE[1], EPILOGUES[1], T16X8] as const,
+].filter(([shape, , tile]) => conv2dTileFits(shape, "forward", tile));
+const inputTiles = [...pairs([...VECTORS, ...WIDE], TILES), [WIDE[1], T16X8] as const]
   .filter(([shape, tile]) => conv2dTileFits(shape, "input_backward", tile));
 const weightTiles = pairs([...VECTORS, ...WIDE], TILES)
   .filter(([shape, tile]) => conv2dWeightTileFits(shape, tile));

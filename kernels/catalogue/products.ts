@@ -36,6 +36,7 @@ const CALLS: [MatmulShape, MatmulEpilogue][] = [
 ];
 const MANY: MatmulShape = { batch: 1, m: 2 ** 16, n: 2 ** 9 - 1, k: 64 };
 const TILES: RegisterTile[] = [{ tm: 4, tn: 4 }, { tm: 8, tn: 8 }];
+const MORE_TILES: RegisterTile[] = [{ tm: 16, tn: 16 }, { tm: 16, tn: 8 }, { tm: 8, tn: 4 }];
 const WORKGROUP_TILES: WorkgroupTile[] = [32, 64];
 /** Few rows, with fewer and with more steps than the invocations that share them. */
 const FEW_ROWS: [MatmulShape, MatmulEpilogue][] = [
@@ -68,6 +69,8 @@ const matmul = [
       ...pairs(CALLS, TILES)
         .filter(([[{ m, n }], { tm, tn }]) => m >= tm && n >= tn)
         .map(([[shape, epilogue], tile]) => [shape, epilogue, tile] as const),
+      // those that only a measurement chooses
+      ...MORE_TILES.map((tile) => [{ batch: 1, m: 35, n: 20, k: 6 }, {}, tile] as const),
       [{ batch: 2, m: 9, n: 8, k: 37 }, {}, TILES[1], 3],
       [{ batch: 2, m: 9, n: 8, k: 36, transposeB: true }, {}, TILES[0], 4],
     ],

@@ -5,7 +5,7 @@ import { SCALING } from "../../bench/scaling/series.ts";
 import { comparisons, growthOf, scalingRows } from "../../bench/scaling/summary.ts";
 import { matmulWorkload } from "../../bench/workloads/matmul.ts";
 import { trainingWorkload } from "../../bench/workloads/vit.ts";
-import { assert, assertClose, assertEquals, gpuTest, test } from "../harness.ts";
+import { assert, assertClose, assertEquals, gpuTest, OWN_DEVICE, test } from "../harness.ts";
 
 const SETTING = { runtime: "test", adapter: "a card", software: false, date: "2026-01-01" };
 
@@ -138,4 +138,4 @@ gpuTest("a series is checked and timed, and memory is what the estimate said", a
   assert(lines[0].points[0].peakBytes >= 4 * (2 * 4 + 4 * 4 + 2 * 4));
   await device.sync(); // what was disposed of is free now
   assertEquals(device.memory.liveBytes, before);
-});
+}, OWN_DEVICE);
