@@ -18,11 +18,11 @@ export function pyramid<T>(
   ops: Ops<T>,
   p: Readonly<Record<string, T>>,
   images: T,
-  { blocks, bottleneck }: ResNetConfig,
+  { blocks, bottleneck, stemKernel }: ResNetConfig,
 ): T[] {
   const conv = (name: string, x: T, stride: number, padding: number, relu: boolean) =>
     ops.conv2d(x, p[`${name}.weight`], p[`${name}.bias`], { stride, padding, relu });
-  let x = conv("backbone.conv1", ops.permute(images, [0, 2, 3, 1]), 2, 3, true);
+  let x = conv("backbone.conv1", ops.permute(images, [0, 2, 3, 1]), 2, (stemKernel - 1) >> 1, true);
   x = ops.maxPool(x);
   const maps = blocks.map((count, group) => {
     for (let i = 0; i < count; i++) {
@@ -83,8 +83,8 @@ export function foldedPyramid(state: HostTensors): HostTensors {
 
 /** Multiply-adds on one image of so many rows and columns, each a multiple of 32. */
 export function pyramidProducts(config: ResNetConfig, pixels: number, channels: number): number {
-  const { blocks, bottleneck, width } = config, outputs = resNetChannels(config);
-  let products = pixels / 4 * width * 3 * 49;
+  const { blocks, bottleneck, width, stemKernel } = config, outputs = resNetChannels(config);
+  let products = pixels / 4 * width * 3 * stemKernel ** 2;
   blocks.forEach((count, group) => {
     const own = width * 2 ** group, out = outputs[group], size = pixels / 16 / 4 ** group;
     for (let i = 0; i < count; i++) {

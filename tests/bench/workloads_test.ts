@@ -55,7 +55,7 @@ const TINY_GAZE = {
 const TINY_BOTTLENECK = {
   ...TINY_GAZE,
   imageSize: 32,
-  backbone: { ...TINY_GAZE.backbone, bottleneck: true, width: 3 },
+  backbone: { ...TINY_GAZE.backbone, bottleneck: true, width: 3, stemKernel: 5 },
 };
 
 /** Each workload of the table, at a size that takes no time. */
