@@ -27,9 +27,18 @@ export async function loadWeights(path: string): Promise<StateDict> {
   return stateOf((await loadSafetensorsFile(path)).tensors);
 }
 
-/** Writes a model's weights in one step. @throws {CheckpointError} the disk is full and the like */
-export async function saveWeights(path: string, model: Module): Promise<void> {
-  await saveSafetensorsFile(path, arraysOf(await model.stateDict()), [["format", "pt"]]);
+/**
+ * Writes a model's weights in one step.
+ * @param notes metadata besides the format
+ * @throws {CheckpointError} the disk is full and the like
+ */
+export async function saveWeights(
+  path: string,
+  model: Module,
+  notes: readonly (readonly [name: string, text: string])[] = [],
+): Promise<void> {
+  const metadata = [["format", "pt"] as const, ...notes];
+  await saveSafetensorsFile(path, arraysOf(await model.stateDict()), metadata);
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
- * What `wgrad gaze` writes into its folder. While it runs: `gaze.csv` and `gaze.jsonl`, a row for each person in each frame
- * as soon as it is final, so that what is finished of a long video is there whatever happens, and `frames/`, the overlays. At
- * the end `gaze.json` and `gaze.csv` are written in one step, in the order of frames, and `gaze.jsonl` goes.
+ * What `wgrad gaze` writes into its folder. While it runs: `gaze.csv`, a row for each person in each frame as soon as it is
+ * final, `frames/`, the overlays, and `gaze.jsonl` (journal.ts), from which a run that was stopped goes on. At the end
+ * `gaze.json` and `gaze.csv` are written in one step, in the order of frames, and `gaze.jsonl` goes if the run is complete.
  * @module
  */
 import { join } from "node:path";
@@ -9,6 +9,8 @@ import { type Box, type PersonGaze, vectorsToAngles } from "../../data/gaze/mod.
 import { DataError } from "../../engine/errors.ts";
 import { fileError } from "../../io/file_error.ts";
 import { writeFileAtomic } from "../../io/files.ts";
+import type { JsonObject } from "../../io/mod.ts";
+import { GazeJournal } from "./journal.ts";
 
 /** What is said with every result. */
 export const NOTE = "Trained on synthetic clips, not validated on people.";
@@ -27,7 +29,7 @@ export interface GazeRow {
   readonly person: number;
   readonly box: Box;
   readonly clues: PersonGaze["clues"];
-  readonly gaze: readonly number[];
+  readonly gaze: readonly [number, number, number];
   readonly yaw: number;
   readonly pitch: number;
   /** The true gaze where it is known. */
@@ -66,7 +68,7 @@ export function gazeRow(
     person,
     box: rounded(box, 2) as unknown as Box,
     clues: Object.fromEntries(boxes),
-    gaze: rounded(gaze, 5),
+    gaze: rounded(gaze, 5) as unknown as GazeRow["gaze"],
     yaw: round(yaw, 2),
     pitch: round(pitch, 2),
     ...(of.truth ? { truth: rounded(of.truth, 5) } : {}),
@@ -75,39 +77,49 @@ export function gazeRow(
 
 /** The files of a run. */
 export class GazeResults implements Disposable {
+  /** What is finished. */
+  readonly journal: GazeJournal;
   readonly #folder: string;
   readonly #csv: Deno.FsFile;
-  readonly #lines: Deno.FsFile;
-  readonly #rows: GazeRow[] = [];
+  readonly #rows: GazeRow[];
+  /** Frames whose overlay a run before has written. */
+  readonly #drawn: ReadonlySet<number>;
 
-  private constructor(folder: string, csv: Deno.FsFile, lines: Deno.FsFile) {
+  private constructor(
+    folder: string,
+    parts: { journal: GazeJournal; csv: Deno.FsFile; drawn: ReadonlySet<number> },
+  ) {
     this.#folder = folder;
-    this.#csv = csv;
-    this.#lines = lines;
+    this.journal = parts.journal;
+    this.#csv = parts.csv;
+    this.#drawn = parts.drawn;
+    this.#rows = parts.journal.rows;
   }
 
   /**
-   * Begins the files in a folder, which is made; those of a run before go.
+   * Begins the files in a folder, which is made. Those of a run before go, but for what a run with the same settings had
+   * finished before it was stopped.
+   * @param settings what the results depend on besides the frames; undefined: nothing is gone on with
    * @throws {DataError} the folder cannot be written
    */
-  static async begin(folder: string): Promise<GazeResults> {
+  static async begin(folder: string, settings?: JsonObject): Promise<GazeResults> {
     try {
       await Deno.mkdir(join(folder, "frames"), { recursive: true });
+      const journal = await GazeJournal.open(join(folder, "gaze.jsonl"), settings);
       for (const name of ["gaze.json", "gaze.webp"]) {
         await Deno.remove(join(folder, name)).catch(() => {}); // none is there
       }
+      const drawn = new Set<number>();
       for await (const { name } of Deno.readDir(join(folder, "frames"))) {
-        if (/^\d{6}\.png$/.test(name)) await Deno.remove(join(folder, "frames", name));
+        if (!/^\d{6,}\.png$/.test(name)) continue;
+        const frame = parseInt(name);
+        if (journal.finished(frame)) drawn.add(frame);
+        else await Deno.remove(join(folder, "frames", name));
       }
       const fresh = { write: true, create: true, truncate: true };
       const csv = await Deno.open(join(folder, "gaze.csv"), fresh);
-      const results = new GazeResults(
-        folder,
-        csv,
-        await Deno.open(join(folder, "gaze.jsonl"), fresh),
-      );
-      await append(csv, COLUMNS);
-      return results;
+      await append(csv, [COLUMNS, ...journal.rows.map(csvLine)].join("\n"));
+      return new GazeResults(folder, { journal, csv, drawn });
     } catch (cause) {
       throw fileError(DataError, "write", folder, cause);
     }
@@ -118,27 +130,40 @@ export class GazeResults implements Disposable {
     return this.#rows;
   }
 
-  /** Adds rows to the files. @throws {DataError} the disk is full and the like */
-  async add(rows: readonly GazeRow[]): Promise<void> {
+  /**
+   * Adds rows to the files.
+   * @param final no later frame could change them
+   * @throws {DataError} the disk is full and the like
+   */
+  async add(rows: readonly GazeRow[], final: boolean): Promise<void> {
     this.#rows.push(...rows);
     try {
       for (const row of rows) {
         await append(this.#csv, csvLine(row));
-        await append(this.#lines, JSON.stringify(row));
+        if (final) await this.journal.addRow(row);
       }
     } catch (cause) {
       throw fileError(DataError, "write", this.#folder, cause);
     }
   }
 
+  /** The path of a frame's overlay that a run before has written; undefined: it is to be drawn. */
+  drawn(frame: number): string | undefined {
+    return this.#drawn.has(frame) ? this.#picturePath(frame) : undefined;
+  }
+
   /** Writes an overlay. @returns its path @throws {DataError} the disk is full and the like */
   async picture(frame: number, png: Uint8Array): Promise<string> {
-    const path = join(this.#folder, "frames", `${String(frame).padStart(6, "0")}.png`);
+    const path = this.#picturePath(frame);
     await writeFileAtomic(path, png);
     return path;
   }
 
-  /** Writes the whole in its final form. @throws {DataError} the disk is full and the like */
+  #picturePath(frame: number): string {
+    return join(this.#folder, "frames", `${String(frame).padStart(6, "0")}.png`);
+  }
+
+  /** Writes the whole in its final form; what is not complete can be gone on with. @throws {DataError} the disk is full and the like */
   async finish(facts: GazeFacts): Promise<void> {
     const heads = this.#rows.toSorted((a, b) => a.frame - b.frame || a.person - b.person);
     const { input, ...rest } = facts;
@@ -152,7 +177,7 @@ export class GazeResults implements Disposable {
       join(this.#folder, "gaze.csv"),
       [COLUMNS, ...heads.map(csvLine)].join("\n") + "\n",
     );
-    await Deno.remove(join(this.#folder, "gaze.jsonl"));
+    if (facts.complete) await Deno.remove(join(this.#folder, "gaze.jsonl"));
   }
 
   /** Removes the files again: nothing was found that they could tell. */
@@ -165,7 +190,7 @@ export class GazeResults implements Disposable {
   /** Closes the files. */
   [Symbol.dispose](): void {
     this.#csv.close();
-    this.#lines.close();
+    this.journal[Symbol.dispose]();
   }
 }
 

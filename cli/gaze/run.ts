@@ -5,24 +5,28 @@
 import { join } from "node:path";
 import {
   angularErrors,
+  type Box,
   boxInFrame,
   type DrawnGaze,
   type FrameHead,
   GazeFollower,
-  type GazePredictor,
   type GivenHeads,
   headOfFace,
   overlaySvg,
   type PersonGaze,
   type Picture,
 } from "../../data/gaze/mod.ts";
+import { HEAD_SHARE } from "../../data/gaze/head_boxes.ts";
 import { DataError, InterruptedError } from "../../engine/errors.ts";
 import { writeFileAtomic } from "../../io/files.ts";
-import { type FrameFeatures, gazeFeatures, type McGaze, predictGaze } from "../../models/mod.ts";
+import type { JsonObject } from "../../io/mod.ts";
+import type { McGaze } from "../../models/mod.ts";
 import { Progress } from "../progress.ts";
 import type { FaceDetector } from "./detector.ts";
 import type { FrameSource, InputFrame } from "./frames.ts";
+import { frameDigest } from "./journal.ts";
 import { animate, drawOver } from "./pictures.ts";
+import { gazePredictor, type ShownHead } from "./predictor.ts";
 import { type GazeFacts, GazeResults, type GazeRow, gazeRow, NOTE } from "./results.ts";
 import { Stages } from "./stages.ts";
 
@@ -43,7 +47,14 @@ export interface GazeJob {
   /** Side of what the model is shown, in pixels. */
   readonly size: number;
   readonly heads: HeadSource;
+  /** Height of a head as a share of the square that is cut out about it. Default `HEAD_SHARE`. */
+  readonly headShare?: number;
   readonly out: string;
+  /**
+   * What the results depend on besides the frames. A run that was stopped is gone on with by one of the same settings.
+   * Default: every run begins anew.
+   */
+  readonly settings?: JsonObject;
   /** Told in the results. */
   readonly facts: Pick<GazeFacts, "weights" | "detector" | "adapter">;
   /** Each frame is a picture by itself. Default false. */
@@ -68,6 +79,9 @@ const ANIMATION = { frames: 240, pixels: 480 } as const;
 /** Smaller frames are enlarged before something is drawn over them: pixels of the shorter side. */
 const LEAST_OVERLAY = 240;
 
+/** The input's frames are not those of the run that should be gone on with. */
+class ChangedInput extends Error {}
+
 /** A frame that waits until all its heads are answered. */
 interface Waiting {
   readonly index: number;
@@ -83,22 +97,42 @@ interface Waiting {
  *
  * Frames of another size than the one before begin another scene. A frame that cannot be read, or in which no head is, has
  * no rows; the persons are followed across it.
+ *
+ * A run that ends early writes what it has, marked as not complete, and leaves a journal (`journal.ts`) of what no later frame
+ * could change; so does one that is killed. With the same `settings` and the same frames the next run goes on behind that,
+ * and ends as if there had been no end between; with other frames it begins anew.
  * @throws {DataError} no frame can be read, or no head is in any; a given box is none of its frame's
- * @throws {InterruptedError} the signal was aborted. As with any error after the first frames, what is finished is written,
- * marked as not complete
+ * @throws {InterruptedError} the signal was aborted
  */
 export async function runGaze(job: GazeJob): Promise<GazeRun> {
-  using results = await GazeResults.begin(job.out);
+  try {
+    return await attempt(job);
+  } catch (error) {
+    if (!(error instanceof ChangedInput)) throw error;
+    job.warn?.(`${error.message}; beginning anew`);
+    await Deno.remove(join(job.out, "gaze.jsonl"));
+    return await attempt(job);
+  }
+}
+
+async function attempt(job: GazeJob): Promise<GazeRun> {
+  using results = await GazeResults.begin(job.out, job.settings);
+  const before = results.journal.known;
+  if (before > 0) job.warn?.(`going on: ${before} frames were seen before, their results are kept`);
   const run = new Runner(job, results);
-  let complete = false;
   try {
     await run.frames();
-    complete = true;
+  } catch (error) {
+    if (error instanceof ChangedInput) throw error;
+    if (results.rows.length > 0) {
+      await results.finish(run.facts(false));
+      if (!(error instanceof InterruptedError)) job.warn?.(kept(job));
+    } else if (!(error instanceof InterruptedError)) await results.discard();
+    throw error;
   } finally {
     run.follower.dispose();
-    if (results.rows.length > 0) await results.finish(run.facts(complete));
-    else await results.discard();
   }
+  await results.finish(run.facts(true));
   await run.animation();
   const { rows } = results;
   const known = rows.filter(({ truth }) => truth !== undefined);
@@ -110,9 +144,15 @@ export async function runGaze(job: GazeJob): Promise<GazeRun> {
   return { rows, frames: run.count, error, stages: run.stages };
 }
 
+function kept({ out, settings }: GazeJob): string {
+  return `what is finished is in ${out}${
+    settings === undefined ? "" : ", and the same command goes on behind it"
+  }`;
+}
+
 class Runner {
   readonly stages = new Stages();
-  readonly follower: GazeFollower<FrameFeatures>;
+  readonly follower: GazeFollower<ShownHead>;
   count = 0;
   readonly #job: GazeJob;
   readonly #results: GazeResults;
@@ -128,14 +168,22 @@ class Runner {
   constructor(job: GazeJob, results: GazeResults) {
     this.#job = job;
     this.#results = results;
-    this.follower = new GazeFollower(timedPredictor(job, this.stages));
+    const { model, size, headShare = HEAD_SHARE } = job;
+    this.follower = new GazeFollower(gazePredictor({
+      model,
+      size,
+      headShare,
+      stages: this.stages,
+      frame: () => this.count - 1,
+      finished: (frame) => results.journal.finished(frame),
+    }));
   }
 
   facts(complete: boolean): GazeFacts {
     return {
       input: this.#job.input,
       ...this.#job.facts,
-      frames: this.count,
+      frames: Math.max(this.count, this.#results.journal.known),
       complete,
       unreadable: this.#unreadable,
       withoutHead: this.#withoutHead,
@@ -148,22 +196,26 @@ class Runner {
       ? undefined
       : new Progress("gaze", source.count);
     const frames = source.frames();
+    let ended = false;
     try {
       while (true) {
         if (signal?.aborted) {
           throw new InterruptedError(
-            `Interrupted after ${this.count} frames; what is finished is in ${this.#job.out}.`,
+            `Interrupted after ${this.count} frames; ${kept(this.#job)}.`,
           );
         }
         const { value, done } = await this.stages.time("decode", () => frames.next());
-        if (done) break;
+        if (done) {
+          ended = true;
+          break;
+        }
         await this.#frame(value);
         bar?.update(this.count, `${this.#results.rows.length} heads`);
       }
     } finally {
-      // Also when it stops early: what clips could still be made of is answered and kept.
+      // Also when it stops early: what clips could still be made of is answered.
       await frames.return(undefined);
-      await this.#take(await this.follower.cut());
+      await this.#take(await this.follower.cut(), ended);
       await this.#draw();
     }
     bar?.finish(`${this.#results.rows.length} heads`);
@@ -188,6 +240,7 @@ class Runner {
       const why = input.problem ?? "it cannot be read";
       this.#unreadable.push({ frame: index, file: input.name, why });
       this.#job.warn?.(`frame ${index} is left out: ${why}`);
+      await this.#note(index, input, 0);
       return;
     }
     const { height, width } = picture, before = this.#before;
@@ -197,7 +250,11 @@ class Runner {
       this.#lastHeads = [];
       this.#sinceDetection = 0;
     }
-    const heads = await this.stages.time("detect", () => this.#heads(index, input.name, picture));
+    const { faces, heads } = await this.stages.time(
+      "detect",
+      () => this.#heads(index, input.name, picture),
+    );
+    await this.#note(index, input, heads.length, faces);
     if (heads.length === 0) this.#withoutHead.push(index);
     this.#waiting.push({ index, picture, input, heads: heads.length, drawn: [] });
     await this.#take(
@@ -207,41 +264,76 @@ class Runner {
     await this.#draw();
   }
 
-  async #heads(index: number, name: string, picture: Picture): Promise<readonly FrameHead[]> {
+  /** Notes a frame that is new; makes sure that one that is not has not changed. */
+  async #note(
+    frame: number,
+    { name, picture }: InputFrame,
+    heads: number,
+    faces?: readonly Box[],
+  ): Promise<void> {
+    const { journal } = this.#results, before = journal.frame(frame);
+    if (this.#job.settings === undefined) {
+      await journal.addFrame({ frame, digest: "", heads });
+      return;
+    }
+    const digest = await frameDigest(picture);
+    if (before === undefined) {
+      await journal.addFrame({ frame, digest, heads, ...(faces ? { faces } : {}) });
+    } else if (before.digest !== digest) {
+      throw new ChangedInput(
+        `frame ${frame} (${name}) is not what it was in the run that was stopped`,
+      );
+    }
+  }
+
+  /** The heads of a frame, and the faces that the detector found if it was asked. */
+  async #heads(
+    index: number,
+    name: string,
+    picture: Picture,
+  ): Promise<{ heads: readonly FrameHead[]; faces?: readonly Box[] }> {
     const { heads: source } = this.#job, { height, width } = picture;
     const label = `frame ${index} (${name}): the head's box`;
-    if (source.kind === "none") return [{ box: null }];
+    if (source.kind === "none") return { heads: [{ box: null }] };
     if (source.kind === "file") {
-      return source.heads.of(index, name).map(({ box, person }) => ({
+      const heads = source.heads.of(index, name).map(({ box, person }) => ({
         box: boxInFrame(box, height, width, label),
         ...(person === undefined ? {} : { person }),
       }));
+      return { heads };
     }
-    if (this.#sinceDetection++ % source.every === 0) {
-      const faces = await source.detect(picture);
-      this.#lastHeads = faces.map((face) => ({
-        box: boxInFrame(headOfFace(face), height, width, label),
-      }));
-    }
-    return this.#lastHeads;
+    if (this.#sinceDetection++ % source.every !== 0) return { heads: this.#lastHeads };
+    const faces = this.#results.journal.frame(index)?.faces ?? await source.detect(picture);
+    this.#lastHeads = faces.map((face) => ({
+      box: boxInFrame(headOfFace(face), height, width, label),
+    }));
+    return { heads: this.#lastHeads, faces };
   }
 
-  /** Writes what is final. */
-  async #take(final: readonly PersonGaze[]): Promise<void> {
-    const rows = final.map((gaze) => {
+  /** Writes what is known of persons, but for what a run before has written. */
+  async #take(known: readonly PersonGaze[], final = true): Promise<void> {
+    const rows: GazeRow[] = [];
+    for (const gaze of known) {
       const waiting = this.#waiting.find(({ index }) => index === gaze.frame)!;
       const { name, seconds, truth } = waiting.input;
+      const before = this.#results.journal.row(gaze.frame, gaze.person);
       waiting.heads--;
-      waiting.drawn.push(truth ? { ...gaze, truth } : gaze);
-      return gazeRow(gaze, { file: name, seconds, ...(truth ? { truth } : {}) });
-    });
-    await this.#results.add(rows);
+      waiting.drawn.push(before ?? (truth ? { ...gaze, truth } : gaze));
+      if (before) continue;
+      rows.push(gazeRow(gaze, { file: name, seconds, ...(truth ? { truth } : {}) }));
+    }
+    await this.#results.add(rows, final);
   }
 
   /** Draws the frames that are answered. */
   async #draw(): Promise<void> {
     while (this.#waiting.length > 0 && this.#waiting[0].heads === 0) {
       const { index, picture, drawn } = this.#waiting.shift()!;
+      const before = this.#results.drawn(index);
+      if (before !== undefined) {
+        this.#overlays.push(before);
+        continue;
+      }
       const zoom = Math.ceil(LEAST_OVERLAY / Math.min(picture.height, picture.width));
       const png = await this.stages.time(
         "draw",
@@ -265,17 +357,4 @@ class Runner {
       );
     });
   }
-}
-
-/** The model, with the time of its two parts. */
-function timedPredictor(
-  { model, size }: GazeJob,
-  stages: Stages,
-): GazePredictor<FrameFeatures> {
-  return {
-    size,
-    features: (images, count) =>
-      stages.time("features", () => gazeFeatures(model, images, [count, 3, size, size])),
-    predict: (clip) => stages.time("heads", () => predictGaze(model, clip)),
-  };
 }

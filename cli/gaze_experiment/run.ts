@@ -20,6 +20,7 @@ import { McGaze, type McGazeRecipe } from "../../models/mod.ts";
 import type { StateDict } from "../../nn/mod.ts";
 import { evaluateGazeModel } from "../gaze/evaluate.ts";
 import { trainGaze } from "../gaze/trainer.ts";
+import { CARD_KEY } from "../gaze/weights_card.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { removeRun } from "../run_checkpoint.ts";
 import { arraysOf, loadWeights, stateOf } from "../weights.ts";
@@ -114,7 +115,7 @@ async function trainAndMeasure(training: Training): Promise<TrainingResult> {
 async function finish(path: string, model: McGaze, result: TrainingResult): Promise<void> {
   const { config, seed, evaluation } = result;
   const card = JSON.stringify({ config, seed, evaluation });
-  const metadata = [["format", "pt"], ["wgrad.gaze", card]] as const;
+  const metadata = [["format", "pt"], [CARD_KEY, card]] as const;
   await saveSafetensorsFile(`${path}.safetensors`, arraysOf(await model.stateDict()), metadata);
   await writeFileAtomic(`${path}.json`, JSON.stringify(result) + "\n");
   await removeRun(`${path}.run.safetensors`);

@@ -4,18 +4,25 @@
  * Where the people in a picture or video look, by a trained MCGaze: numbers as JSON and CSV, and the frames with arrows.
  * @module
  */
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { HEAD_SHARE } from "../../data/gaze/head_boxes.ts";
 import { parseHeadBoxes } from "../../data/gaze/mod.ts";
 import { DataError, requestDevice } from "../../engine/mod.ts";
 import { readFileBytes } from "../../io/files.ts";
-import { McGaze, MCGAZE_PRESETS } from "../../models/mod.ts";
+import { type ByteSource, readExactly } from "../../io/byte_source.ts";
+import { openWeights, weightsSource } from "../../io/weights.ts";
+import { McGaze, MCGAZE_PRESETS, type McGazeOptions } from "../../models/mod.ts";
 import { faceDetector } from "../gaze/detector.ts";
 import { openFrames } from "../gaze/frames.ts";
 import { COORDINATES, NOTE } from "../gaze/results.ts";
 import { type HeadSource, runGaze } from "../gaze/run.ts";
+import { optionsOfCard } from "../gaze/weights_card.ts";
 import { withInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { quietDrivers } from "../system.ts";
-import { GAZE_WEIGHTS, loadWeights } from "../weights.ts";
+import { GAZE_WEIGHTS } from "../weights.ts";
+import { openWeightsFile } from "../weights_file.ts";
 
 const USAGE = `Usage: deno task wgrad gaze INPUT [OPTIONS]
 
@@ -30,10 +37,14 @@ rendered:N, clip N of the renderer's test split, whose true gaze is known.
   --every N        look for faces in every Nth frame only; default 1
   --stills         each frame is a picture by itself, not a part of a video
   --weights FILE   default weights/mcgaze_small.safetensors
-  --preset NAME    the model of the weights: ${
-  Object.keys(MCGAZE_PRESETS).join(", ")
-}; default mcgaze_small
-  --size N         side in pixels of what the model is shown; default the preset's
+  --preset NAME    the model of the weights: ${Object.keys(MCGAZE_PRESETS).join(", ")};
+                   default: what the weights say of themselves (clues, attention, sizes), else mcgaze_small
+  --size N         side in pixels of what the model is shown; default the model's
+  --head-share F   height of a head as a share of that side, 0.2 to 3: 1 shows the head's box alone, less shows what
+                   is around it, too, more cuts hair and chin off. It has to be as in training: default ${HEAD_SHARE} is
+                   that of rendered clips; the authors' frames have about 0.86, cut out by 0.84 (as they test) 1.02
+
+A run that is stopped or ends early keeps what is finished; the same command goes on behind it.
 
 ${NOTE}`;
 
@@ -49,8 +60,9 @@ export async function run(args: readonly string[]): Promise<void> {
       every: { type: "string", default: "1" },
       stills: { type: "boolean", default: false },
       weights: { type: "string", default: GAZE_WEIGHTS },
-      preset: { type: "string", default: "mcgaze_small" },
+      preset: { type: "string" },
       size: { type: "string" },
+      "head-share": { type: "string", default: String(HEAD_SHARE) },
     },
   });
   if (positionals.length !== 1) {
@@ -59,7 +71,7 @@ export async function run(args: readonly string[]): Promise<void> {
     );
   }
   const { detector, preset } = values;
-  if (!Object.hasOwn(MCGAZE_PRESETS, preset)) {
+  if (preset !== undefined && !Object.hasOwn(MCGAZE_PRESETS, preset)) {
     throw new UsageError(
       `--preset is one of ${Object.keys(MCGAZE_PRESETS).join(", ")}, not ${preset}`,
     );
@@ -71,18 +83,23 @@ export async function run(args: readonly string[]): Promise<void> {
     throw new UsageError("--boxes and --detector exclude each other");
   }
   const every = wholeNumber("every", values.every, 1, 1000);
-  const options = MCGAZE_PRESETS[preset as keyof typeof MCGAZE_PRESETS];
-  const size = values.size === undefined
-    ? options.imageSize ?? 224
-    : 32 * Math.ceil(wholeNumber("size", values.size, 32, 1024) / 32);
-  const model = await loadGazeModel(values.weights, options);
+  const headShare = Number(values["head-share"]);
+  if (!(headShare >= 0.2 && headShare <= 3)) {
+    throw new UsageError(
+      `--head-share takes a number from 0.2 to 3, not ${values["head-share"]}`,
+    );
+  }
+  const asked = values.size === undefined ? undefined : wholeNumber("size", values.size, 32, 1024);
+  const options = preset && MCGAZE_PRESETS[preset as keyof typeof MCGAZE_PRESETS];
+  const { model, sha256 } = await loadGazeModel(values.weights, options || undefined);
+  const size = asked === undefined ? model.config.imageSize : 32 * Math.ceil(asked / 32);
   const [input] = positionals;
   const source = await openFrames(input, size);
   const whole = detector === "none" || (detector === undefined && input.startsWith("rendered"));
-  let heads: HeadSource;
+  let heads: HeadSource, boxes: string | null = null;
   if (values.boxes !== undefined) {
-    const text = new TextDecoder().decode(await readFileBytes(values.boxes, DataError));
-    heads = { kind: "file", heads: parseHeadBoxes(text, values.boxes) };
+    boxes = new TextDecoder().decode(await readFileBytes(values.boxes, DataError));
+    heads = { kind: "file", heads: parseHeadBoxes(boxes, values.boxes) };
   } else if (whole) heads = { kind: "none" };
   else heads = { kind: "detector", detect: await faceDetector(), every };
 
@@ -96,7 +113,13 @@ export async function run(args: readonly string[]): Promise<void> {
     model,
     size,
     heads,
+    headShare,
     out: values.out,
+    settings: {
+      input: input.startsWith("rendered") ? input : resolve(input),
+      ...{ weights: sha256, preset: preset ?? null, size, headShare, heads: heads.kind, boxes },
+      ...{ every, stills: values.stills },
+    },
     facts: {
       weights: values.weights,
       detector: values.boxes ?? (whole ? "none" : "face-api"),
@@ -117,22 +140,33 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 /**
- * A trained model, without memory on a device.
+ * A trained model, without memory on a device, and the hash of its file.
+ * @param options the model's settings; default those of the weights' card (`weights_card.ts`), else `mcgaze_small`
  * @throws {DataError} there is no such file
- * @throws {CheckpointError} the file is no checkpoint
- * @throws {ShapeError} its tensors are not those of the model
+ * @throws {CheckpointError} the file is no checkpoint, its card is damaged, or its tensors are not those of the model
  */
 export async function loadGazeModel(
   path: string,
-  options: (typeof MCGAZE_PRESETS)[keyof typeof MCGAZE_PRESETS],
-): Promise<McGaze> {
-  if (!await Deno.stat(path).then(({ isFile }) => isFile, () => false)) {
+  options?: McGazeOptions,
+): Promise<{ model: McGaze; sha256: string }> {
+  const address = /^https?:/.test(path);
+  if (!address && !await Deno.stat(path).then(({ isFile }) => isFile, () => false)) {
     throw new DataError(
       `${path}: there are no weights here; train them (deno task wgrad train-gaze) or name others with --weights FILE`,
     );
   }
-  const weights = await loadWeights(path);
-  const model = new McGaze(options);
-  model.loadStateDict(weights);
-  return model;
+  await using file = await openWeightsFile(path);
+  const reader = await openWeights(file);
+  const card = "metadata" in reader ? optionsOfCard(reader.metadata, path) : undefined;
+  const model = new McGaze(options ?? card ?? MCGAZE_PRESETS.mcgaze_small);
+  await model.loadStateFrom(weightsSource(reader));
+  return { model, sha256: await sha256Of(file) };
+}
+
+async function sha256Of(file: ByteSource): Promise<string> {
+  const hash = createHash("sha256"), piece = 2 ** 24;
+  for (let at = 0; at < file.size; at += piece) {
+    hash.update(await readExactly(file, at, Math.min(piece, file.size - at)));
+  }
+  return hash.digest("hex");
 }

@@ -40,6 +40,7 @@ import { folderClips } from "../gaze/folder_clips.ts";
 import { gazeReport } from "../gaze/report.ts";
 import { trainGaze } from "../gaze/trainer.ts";
 import { WorkerClips } from "../gaze/worker_clips.ts";
+import { CARD_KEY } from "../gaze/weights_card.ts";
 import { stopIfAsked, withInterrupt } from "../interrupt.ts";
 import { readArguments, UsageError, wholeNumber } from "../main.ts";
 import { quietDrivers } from "../system.ts";
@@ -229,7 +230,8 @@ async function trainAndReport(settings: Settings, signal: AbortSignal): Promise<
   model.eval();
   const evaluation = await evaluateGazeModel(device, model, held, { transform });
   const baselines = await baselineErrors(held);
-  await saveWeights(weights, model);
+  const card = { config: { ...config, model: options }, seed, evaluation };
+  await saveWeights(weights, model, [[CARD_KEY, JSON.stringify(card)]]);
   const facts = {
     Adapter: device.label,
     Runtime: `Deno ${Deno.version.deno}`,

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { gazeDemo, gazeSection } from "../../cli/gaze/demo.ts";
 import { ffmpegHelp, hasFfmpeg, openVideo, ppmPictures } from "../../cli/gaze/ffmpeg.ts";
-import { openFrames } from "../../cli/gaze/frames.ts";
+import { type FrameSource, openFrames } from "../../cli/gaze/frames.ts";
 import { type GazeJob, type GazeRun, runGaze } from "../../cli/gaze/run.ts";
+import { CARD_KEY } from "../../cli/gaze/weights_card.ts";
 import { UsageError } from "../../cli/main.ts";
 import { run as runProgram } from "../../cli/system.ts";
 import { loadGazeModel, run as runCommand } from "../../cli/wgrad/gaze.ts";
@@ -17,6 +18,7 @@ import {
   SyntheticClips,
 } from "../../data/gaze/mod.ts";
 import { CheckpointError, DataError, InterruptedError, requestDevice } from "../../engine/mod.ts";
+import type { JsonObject } from "../../io/mod.ts";
 import { McGaze, type McGazeOptions } from "../../models/mod.ts";
 import { assert, assertEquals, assertRejects, denoTest } from "../harness.ts";
 
@@ -173,6 +175,102 @@ denoTest(
     }),
 );
 
+/** An input whose frame `at` does something first. */
+const disturbed = (source: FrameSource, at: number, what: () => void): FrameSource => ({
+  ...source,
+  async *frames() {
+    let t = 0;
+    for await (const frame of source.frames()) {
+      if (t++ === at) what();
+      yield frame;
+    }
+  },
+});
+
+denoTest(
+  "runGaze() goes on behind a stop, a broken input and a kill, as if there had been none",
+  () =>
+    inFolder(async (folder) => {
+      const input = await writeFrames(folder, 12), out = join(folder, "out");
+      await Deno.writeTextFile(join(input, "f2.png"), "no picture");
+      const source = await openFrames(input, 32), asked: Picture[] = [], warnings: string[] = [];
+      const detect = (picture: Picture) => {
+        asked.push(picture);
+        return Promise.resolve([[16, 16, 32, 34] as const]);
+      };
+      const options = {
+        heads: { kind: "detector", detect, every: 2 },
+        settings: { size: 32 },
+        warn: (message: string) => void warnings.push(message),
+      } as const;
+      await run(input, join(folder, "whole"), options);
+      const once = asked.splice(0).length;
+      assertEquals(once, 6); // every second of 11 frames
+
+      const stop = new AbortController();
+      const stopping = disturbed(source, 8, () => stop.abort());
+      const stopped = run(input, out, { ...options, source: stopping, signal: stop.signal });
+      await assertRejects(() => stopped, InterruptedError, "the same command goes on");
+      const journal = join(out, "gaze.jsonl");
+      const finished = (await Deno.readTextFile(journal)).match(/"gaze"/g)?.length;
+      assertEquals(finished, 5); // the clip that begins with the fifth head may still change it
+      const breaking = disturbed(source, 10, () => {
+        throw new DataError("v.mp4: ffmpeg stopped after frame 9");
+      });
+      await assertRejects(
+        () => run(input, out, { ...options, source: breaking }),
+        DataError,
+        "stopped after frame 9",
+      );
+      assertEquals((await resultsOf(out)).complete, false);
+      assert(warnings.some((text) => text.includes("the same command goes on")), `${warnings}`);
+      // A kill while a line was written.
+      await Deno.writeTextFile(journal, '{"frame":9,"fi', { append: true });
+      const { rows } = await run(input, out, options);
+      assertEquals([rows.length, asked.length], [11, once]);
+      const [whole, pieced] = [await resultsOf(join(folder, "whole")), await resultsOf(out)];
+      assertEquals(pieced, whole);
+      assertEquals(namesIn(out), ["frames", "gaze.csv", "gaze.json", "gaze.webp"]);
+      for (const name of namesIn(join(folder, "whole", "frames"))) {
+        const [a, b] = await Promise.all(
+          [out, join(folder, "whole")].map((path) => Deno.readFile(join(path, "frames", name))),
+        );
+        assertEquals(a.length, b.length, name);
+      }
+      const csv = (path: string) => Deno.readTextFile(join(path, "gaze.csv"));
+      assertEquals(await csv(out), await csv(join(folder, "whole")));
+    }),
+);
+
+denoTest(
+  "runGaze() begins anew with other settings, and where a frame is not what it was",
+  () =>
+    inFolder(async (folder) => {
+      const input = await writeFrames(folder, 9), out = join(folder, "out");
+      const warnings: string[] = [];
+      const stopped = async (settings: JsonObject) => {
+        const stop = new AbortController();
+        const source = disturbed(await openFrames(input, 32), 8, () => stop.abort());
+        const warn = (message: string) => void warnings.push(message);
+        const options = { source, settings, warn, signal: stop.signal };
+        await assertRejects(() => run(input, out, options), InterruptedError);
+      };
+      await stopped({ size: 32 });
+      await stopped({ size: 64 });
+      assertEquals(warnings, []);
+      await Deno.writeFile(join(input, "f3.png"), await png(5));
+      const { rows } = await run(input, out, {
+        settings: { size: 64 },
+        warn: (message) => warnings.push(message),
+      });
+      assertEquals(rows.length, 9);
+      assertEquals(warnings, [
+        "going on: 9 frames were seen before, their results are kept",
+        "frame 3 (f3.png) is not what it was in the run that was stopped; beginning anew",
+      ]);
+    }),
+);
+
 denoTest(
   "runGaze() refuses what has no head or no frame, and leaves nothing behind",
   () =>
@@ -211,6 +309,11 @@ denoTest(
       assertEquals(asked, [48, 48, 64]);
       assertEquals(rows.map(({ person }) => person), [0, 1, 2, 3, 4]);
       assertEquals(rows[0].box, rows[1].box);
+      const wide = await run(input, out, { heads, stills: true, headShare: 0.86 });
+      assert(
+        rows[0].gaze.some((value, k) => value !== wide.rows[0].gaze[k]),
+        "the square is wider",
+      );
     }),
 );
 
@@ -380,6 +483,7 @@ denoTest(
       await wrong(["a", "--boxes", "b", "--detector", "none"], "exclude each other");
       await wrong(["a", "--preset", "big"], "--preset is one of");
       await wrong(["a", "--every", "0"], "every");
+      await wrong(["a", "--head-share", "5"], "--head-share takes a number from 0.2 to 3, not 5");
       const weights = join(folder, "w.safetensors");
       await assertRejects(
         () => runCommand(["rendered", "--weights", weights]),
@@ -388,8 +492,42 @@ denoTest(
       );
       using device = await requestDevice();
       await saveWeights(weights, await new McGaze(TINY).to(device, { seed: 1 }));
-      await assertRejects(() => loadGazeModel(weights, {}), CheckpointError, "backbone");
-      const model = await loadGazeModel(weights, TINY);
-      assertEquals(model.config.channels, 8);
+      await assertRejects(() => loadGazeModel(weights), CheckpointError, "backbone");
+      const { model, sha256 } = await loadGazeModel(weights, TINY);
+      assertEquals([model.config.channels, sha256.length], [8, 64]);
+    }),
+);
+
+denoTest(
+  "weights that lack clues and attention load by their card; a damaged card is refused",
+  () =>
+    inFolder(async (folder) => {
+      const weights = join(folder, "w.safetensors");
+      const options = { ...TINY, clues: ["head"] as const, temporal: false, imageSize: 32 };
+      using device = await requestDevice();
+      const trained = await new McGaze(options).to(device, { seed: 1 });
+      const save = (card: string) => saveWeights(weights, trained, [[CARD_KEY, card]]);
+      await save(JSON.stringify({ config: { model: options } }));
+      const { model } = await loadGazeModel(weights);
+      assertEquals(model.config, trained.config);
+      assertEquals(model.config.clues, ["head"]);
+      const refused = async (config: unknown, message: string) => {
+        await save(JSON.stringify({ config }));
+        await assertRejects(() => loadGazeModel(weights), CheckpointError, message);
+      };
+      await refused({}, "no card: model is no object");
+      await refused({ model: { chanels: 8 } }, "there is no setting model.chanels");
+      await refused({ model: { heads: "2" } }, "model.heads is no number");
+      await refused({ model: { clues: "head" } }, "model.clues is no list");
+      await refused({ model: { backbone: { blocks: [1, null] } } }, "model.backbone.blocks[1]");
+      await save("{");
+      await assertRejects(() => loadGazeModel(weights), CheckpointError, "is not JSON");
+      // The command takes the model's own size and clues from the card.
+      await save(JSON.stringify({ config: { model: options } }));
+      const out = join(folder, "out");
+      await runCommand(["rendered:1", "--weights", weights, "--out", out]);
+      const { heads, complete } = await resultsOf(out);
+      assertEquals([heads.length, complete], [7, true]);
+      assertEquals(Object.keys(heads[0].clues), ["head"]);
     }),
 );
