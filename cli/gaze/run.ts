@@ -11,12 +11,12 @@ import {
   type FrameHead,
   GazeFollower,
   type GivenHeads,
+  HEAD_SHARE,
   headOfFace,
   overlaySvg,
   type PersonGaze,
   type Picture,
 } from "../../data/gaze/mod.ts";
-import { HEAD_SHARE } from "../../data/gaze/head_boxes.ts";
 import { DataError, InterruptedError } from "../../engine/errors.ts";
 import { writeFileAtomic } from "../../io/files.ts";
 import type { JsonObject } from "../../io/mod.ts";

@@ -6,8 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { HEAD_SHARE } from "../../data/gaze/head_boxes.ts";
-import { parseHeadBoxes } from "../../data/gaze/mod.ts";
+import { HEAD_SHARE, parseHeadBoxes } from "../../data/gaze/mod.ts";
 import { DataError, requestDevice } from "../../engine/mod.ts";
 import { readFileBytes } from "../../io/files.ts";
 import { type ByteSource, readExactly } from "../../io/byte_source.ts";

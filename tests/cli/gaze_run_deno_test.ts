@@ -191,7 +191,7 @@ denoTest(
   "runGaze() goes on behind a stop, a broken input and a kill, as if there had been none",
   () =>
     inFolder(async (folder) => {
-      const input = await writeFrames(folder, 12), out = join(folder, "out");
+      const input = await writeFrames(folder, 14), out = join(folder, "out");
       await Deno.writeTextFile(join(input, "f2.png"), "no picture");
       const source = await openFrames(input, 32), asked: Picture[] = [], warnings: string[] = [];
       const detect = (picture: Picture) => {
@@ -205,29 +205,29 @@ denoTest(
       } as const;
       await run(input, join(folder, "whole"), options);
       const once = asked.splice(0).length;
-      assertEquals(once, 6); // every second of 11 frames
+      assertEquals(once, 7); // every second of 13 frames
 
       const stop = new AbortController();
-      const stopping = disturbed(source, 8, () => stop.abort());
+      const stopping = disturbed(source, 12, () => stop.abort());
       const stopped = run(input, out, { ...options, source: stopping, signal: stop.signal });
       await assertRejects(() => stopped, InterruptedError, "the same command goes on");
       const journal = join(out, "gaze.jsonl");
       const finished = (await Deno.readTextFile(journal)).match(/"gaze"/g)?.length;
-      assertEquals(finished, 5); // the clip that begins with the fifth head may still change it
-      const breaking = disturbed(source, 10, () => {
-        throw new DataError("v.mp4: ffmpeg stopped after frame 9");
+      assertEquals(finished, 5); // two clips of 7, 4 apart; a last one may begin with the sixth head
+      const breaking = disturbed(source, 13, () => {
+        throw new DataError("v.mp4: ffmpeg stopped after frame 12");
       });
       await assertRejects(
         () => run(input, out, { ...options, source: breaking }),
         DataError,
-        "stopped after frame 9",
+        "stopped after frame 12",
       );
       assertEquals((await resultsOf(out)).complete, false);
       assert(warnings.some((text) => text.includes("the same command goes on")), `${warnings}`);
       // A kill while a line was written.
-      await Deno.writeTextFile(journal, '{"frame":9,"fi', { append: true });
+      await Deno.writeTextFile(journal, '{"frame":13,"di', { append: true });
       const { rows } = await run(input, out, options);
-      assertEquals([rows.length, asked.length], [11, once]);
+      assertEquals([rows.length, asked.length], [13, once]);
       const [whole, pieced] = [await resultsOf(join(folder, "whole")), await resultsOf(out)];
       assertEquals(pieced, whole);
       assertEquals(namesIn(out), ["frames", "gaze.csv", "gaze.json", "gaze.webp"]);
