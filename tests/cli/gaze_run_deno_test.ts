@@ -1,9 +1,12 @@
 /** `wgrad gaze`: inputs of every kind, what is written, and what is wrong with files. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { gazeDemo, gazeSection } from "../../cli/gaze/demo.ts";
+import { faceDetector } from "../../cli/gaze/detector.ts";
 import { ffmpegHelp, hasFfmpeg, openVideo, ppmPictures } from "../../cli/gaze/ffmpeg.ts";
 import { type FrameSource, openFrames } from "../../cli/gaze/frames.ts";
+import { decodePicture } from "../../cli/gaze/pictures.ts";
 import { type GazeJob, type GazeRun, runGaze } from "../../cli/gaze/run.ts";
 import { CARD_KEY } from "../../cli/gaze/weights_card.ts";
 import { UsageError } from "../../cli/main.ts";
@@ -463,6 +466,15 @@ denoTest(
           JSON.stringify(heads),
         );
       }
+      // The tiny network's boxes of the second photograph's faces are nearly those of the other (detector.ts).
+      const path = fileURLToPath(import.meta.resolve("@vladmandic/face-api/demo/sample2.jpg"));
+      const picture = await decodePicture(await Deno.readFile(path), path);
+      const faces = await (await faceDetector("tiny"))(picture);
+      const ssd = [[1446, 154, 1641, 396], [898, 223, 1053, 451], [361, 135, 511, 388]] as const;
+      assertEquals(faces.length, 3);
+      for (const face of ssd) {
+        assert(faces.some((box) => overlap(box, face) > 0.6), JSON.stringify(faces));
+      }
       const section = gazeSection(demo);
       assert(section.includes("not validated on people"), "label");
       assert(section.includes(`${demo.error.toFixed(1)}°`), section.slice(0, 300));
@@ -479,7 +491,7 @@ denoTest(
         assertRejects(() => runCommand(args), UsageError, message);
       await wrong([], "want one input");
       await wrong(["a", "b"], "got 2");
-      await wrong(["a", "--detector", "human"], "--detector is face-api or none, not human");
+      await wrong(["a", "--detector", "human"], "--detector is ssd, tiny or none, not human");
       await wrong(["a", "--boxes", "b", "--detector", "none"], "exclude each other");
       await wrong(["a", "--preset", "big"], "--preset is one of");
       await wrong(["a", "--every", "0"], "every");
