@@ -207,6 +207,10 @@ class Runner {
         const { value, done } = await this.stages.time("decode", () => frames.next());
         if (done) {
           ended = true;
+          const { known } = this.#results.journal;
+          if (this.count < known) {
+            throw new ChangedInput(`${name} has ${this.count} frames, ${known} were seen before`);
+          }
           break;
         }
         await this.#frame(value);

@@ -42,7 +42,8 @@ rendered:N, clip N of the renderer's test split, whose true gaze is known.
   --size N         side in pixels of what the model is shown; default the model's
   --head-share F   height of a head as a share of that side, 0.2 to 3: 1 shows the head's box alone, less shows what
                    is around it, too, more cuts hair and chin off. It has to be as in training: default ${HEAD_SHARE} is
-                   that of rendered clips; the authors' frames have about 0.86, cut out by 0.84 (as they test) 1.02
+                   that of rendered clips. For the authors' weights 0.86 shows what stands in their frames, 1.02 what
+                   their crop of 0.84 leaves of it (they train on crops of 0.68 to 1)
 
 A run that is stopped or ends early keeps what is finished; the same command goes on behind it.
 

@@ -8,7 +8,8 @@ import { ffmpegHelp, hasFfmpeg, openVideo, ppmPictures } from "../../cli/gaze/ff
 import { type FrameSource, openFrames } from "../../cli/gaze/frames.ts";
 import { decodePicture } from "../../cli/gaze/pictures.ts";
 import { type GazeJob, type GazeRun, runGaze } from "../../cli/gaze/run.ts";
-import { CARD_KEY } from "../../cli/gaze/weights_card.ts";
+import { CARD_KEY, optionsOfCard } from "../../cli/gaze/weights_card.ts";
+import { ARMS, modelOptions } from "../../cli/gaze_experiment/arms.ts";
 import { UsageError } from "../../cli/main.ts";
 import { run as runProgram } from "../../cli/system.ts";
 import { loadGazeModel, run as runCommand } from "../../cli/wgrad/gaze.ts";
@@ -22,7 +23,7 @@ import {
 } from "../../data/gaze/mod.ts";
 import { CheckpointError, DataError, InterruptedError, requestDevice } from "../../engine/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
-import { McGaze, type McGazeOptions } from "../../models/mod.ts";
+import { McGaze, MCGAZE_PRESETS, type McGazeOptions } from "../../models/mod.ts";
 import { assert, assertEquals, assertRejects, denoTest } from "../harness.ts";
 
 /** As small as it gets, with first weights. */
@@ -271,6 +272,15 @@ denoTest(
         "going on: 9 frames were seen before, their results are kept",
         "frame 3 (f3.png) is not what it was in the run that was stopped; beginning anew",
       ]);
+      await stopped({ size: 64 });
+      await Deno.remove(join(input, "f8.png"));
+      warnings.length = 0;
+      const shorter = await run(input, out, {
+        settings: { size: 64 },
+        warn: (message) => warnings.push(message),
+      });
+      assertEquals([shorter.rows.length, shorter.frames, warnings.length], [8, 8, 2]);
+      assert(warnings[1].endsWith("has 8 frames, 9 were seen before; beginning anew"), warnings[1]);
     }),
 );
 
@@ -534,6 +544,15 @@ denoTest(
       await refused({ model: { backbone: { blocks: [1, null] } } }, "model.backbone.blocks[1]");
       await save("{");
       await assertRejects(() => loadGazeModel(weights), CheckpointError, "is not JSON");
+      for (
+        const made of [
+          ...Object.values(MCGAZE_PRESETS),
+          ...ARMS.map((a) => modelOptions(a, 96)),
+        ]
+      ) {
+        const card = new Map([[CARD_KEY, JSON.stringify({ config: { model: made } })]]);
+        assertEquals(optionsOfCard(card, "w"), made);
+      }
       // The command takes the model's own size and clues from the card.
       await save(JSON.stringify({ config: { model: options } }));
       const out = join(folder, "out");
