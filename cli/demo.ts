@@ -11,8 +11,6 @@ import { balancedSample, imageAt, type ImageSet, subset } from "../data/mod.ts";
 import { type Device, requestDevice } from "../engine/mod.ts";
 import { checkWritable, writeFileAtomic } from "../io/files.ts";
 import {
-  McGaze,
-  MCGAZE_PRESETS,
   recycle,
   type RecycleMethod,
   type RecycleReport,
@@ -153,8 +151,8 @@ async function gazePart(device: Device, out: string, signal: AbortSignal): Promi
   if (!await Deno.stat(GAZE_WEIGHTS).then(() => true, () => false)) return null;
   stopIfAsked(signal);
   const { gazeDemo, gazeSection } = await import("./gaze/demo.ts");
-  const model = new McGaze(MCGAZE_PRESETS.mcgaze_small);
-  model.loadStateDict(await loadWeights(GAZE_WEIGHTS));
+  const { loadGazeModel } = await import("./wgrad/gaze.ts");
+  const { model } = await loadGazeModel(GAZE_WEIGHTS);
   const shown = await gazeDemo(device, await model.to(device), `${out}/gaze`, signal);
   console.log(`demo: gaze ${shown.error.toFixed(1)}° off on a rendered clip`);
   return gazeSection(shown);
