@@ -36,7 +36,7 @@ import { warmupCosine } from "../nn/optim/schedule.ts";
 import { SGD } from "../nn/optim/sgd.ts";
 import { SpheroMoe } from "../nn/sphero_moe.ts";
 import { train } from "../nn/train.ts";
-import { assertEquals, AssertionError, test } from "./harness.ts";
+import { assertEquals, AssertionError, pretendTarget, test } from "./harness.ts";
 import { assertSnapshot } from "./snapshot.ts";
 
 /** What to do wrong, by what it is. */
@@ -368,7 +368,7 @@ for (const [name, mistakes] of Object.entries(MISTAKES)) {
     const texts: string[] = [];
     for (const [what, mistake] of Object.entries(mistakes)) {
       using device = await requestDevice({ limits: "default" });
-      Object.assign(device, { target: { ...device.target, adapterClass: "software" } });
+      pretendTarget(device, { adapterClass: "software" });
       const message = await messageOf(name, mistake, device);
       texts.push(`${what}\n${message.replace(/^/gm, "    ")}`);
     }

@@ -10,6 +10,7 @@
  */
 import type { Device, DeviceOptions } from "../engine/mod.ts";
 import { DeviceLostError } from "../engine/errors.ts";
+import type { Target } from "../kernels/target.ts";
 
 export {
   assert,
@@ -63,6 +64,11 @@ if (inDeno && Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND"))
 /** `deno task test:mutants` runs tests again and again, which `Deno.test` cannot: there they register as in a browser. */
 const listed = !inDeno || Reflect.get(globalThis, "wgradListTests") === true;
 const DEFAULT_TIMEOUT = 120;
+
+/** Makes kernels be chosen for another adapter than there is; what is not named stays as it is. */
+export function pretendTarget(device: Device, changes: Partial<Target>): void {
+  Object.defineProperty(device, "target", { value: { ...device.target, ...changes } });
+}
 
 /** A test that runs in Deno and in Chrome. */
 export function test(

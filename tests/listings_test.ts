@@ -15,7 +15,7 @@ import { VisionTransformer } from "../models/vit.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { AdamW } from "../nn/optim/adamw.ts";
 import { VISION_IMAGES, VisionStep } from "./engine/vision_step.ts";
-import { gpuTest } from "./harness.ts";
+import { gpuTest, pretendTarget } from "./harness.ts";
 import { assertSnapshot } from "./snapshot.ts";
 
 const SMALL: MoeVitOptions = {
@@ -76,7 +76,7 @@ for (const adapterClass of ["discrete", "software"] as AdapterClass[]) {
     gpuTest(
       `the listing of ${name} on a ${adapterClass} adapter is as committed`,
       async (device) => {
-        Object.assign(device, { target: { ...DEFAULT_TARGET, adapterClass } });
+        pretendTarget(device, { ...DEFAULT_TARGET, adapterClass });
         await assertSnapshot(
           await device.explain(await step(device)),
           `listings/${name}.${adapterClass}.txt`,
