@@ -2,55 +2,10 @@
  * The site in a real browser: every page, every picture, every button.
  * @module
  */
-import puppeteer, { type Browser, type Page } from "puppeteer-core";
-import { findChrome } from "../../cli/chrome.ts";
 import { CHAPTERS } from "../../web/atlas/chapters.ts";
-import { buildSite, type Site } from "../../web/site/build.ts";
 import { serveSite } from "../../web/site/serve.ts";
 import { assert, assertEquals, denoTest } from "../harness.ts";
-import { CHROME_FLAGS } from "../runner/chrome.ts";
-
-let built: Promise<Site> | undefined;
-
-/** Opens the site in a browser; what a page complains of in its console fails the test. */
-async function withSite(
-  work: (open: (path: string) => Promise<Page>, browser: Browser) => Promise<void>,
-): Promise<void> {
-  const { chrome } = await findChrome();
-  assert(chrome !== null, "deno task setup --tests brings Chrome");
-  const server = serveSite(await (built ??= buildSite()), 0);
-  const browser = await puppeteer.launch({
-    executablePath: chrome.path,
-    args: [...CHROME_FLAGS],
-    protocolTimeout: 0,
-  });
-  const complaints: string[] = [];
-  try {
-    await work(async (path) => {
-      const page = await browser.newPage();
-      page.setDefaultTimeout(100_000);
-      page.on("console", (entry) => {
-        if (/error|warn/.test(entry.type())) complaints.push(`${path}: ${entry.text()}`);
-      });
-      page.on("pageerror", (error) => complaints.push(`${path}: ${error}`));
-      page.on("requestfailed", (request) => complaints.push(`${path}: no ${request.url()}`));
-      page.on("response", (response) => {
-        if (response.status() >= 400) {
-          complaints.push(`${path}: ${response.status()} ${response.url()}`);
-        }
-      });
-      await page.goto(`${server.origin}/${path}`);
-      return page;
-    }, browser);
-  } finally {
-    await browser.close();
-    await server.close();
-  }
-  assertEquals(complaints, []);
-}
-
-const text = (page: Page, selector: string) =>
-  page.$eval(selector, (found) => (found as HTMLElement).innerText);
+import { siteForTests, text, withSite } from "./site_in_browser.ts";
 
 denoTest(
   "site: the first page leads to every chapter in order, and names the adapter",
@@ -73,7 +28,7 @@ denoTest(
 );
 
 denoTest("site: every link and every anchor of every page leads somewhere", async () => {
-  const site = await (built ??= buildSite()), decoder = new TextDecoder();
+  const site = await siteForTests(), decoder = new TextDecoder();
   for (const [path, bytes] of site) {
     if (!path.endsWith(".html")) continue;
     const page = decoder.decode(bytes);
@@ -142,7 +97,7 @@ denoTest("site: without WebGPU a page says what is missing, and still explains",
     await page.evaluateOnNewDocument(() =>
       Object.defineProperty(Navigator.prototype, "gpu", { value: undefined })
     );
-    const site = await (built ??= buildSite()), server = serveSite(site, 0);
+    const site = await siteForTests(), server = serveSite(site, 0);
     try {
       await page.goto(`${server.origin}/softmax.html`);
       await page.waitForSelector("#adapter.missing");

@@ -6,13 +6,18 @@ import { join } from "node:path";
 import { bundle } from "../../cli/bundle.ts";
 import { PROJECT_ROOT } from "../../cli/system.ts";
 import { CHAPTERS } from "../atlas/chapters.ts";
+import { LIVE_PAGES } from "../live/pages.ts";
 import { loadHighlighter } from "./highlight.ts";
-import { chapterPage, indexPage, sourcePage } from "./pages.ts";
+import { chapterPage, indexPage, livePage, sourcePage } from "./pages.ts";
 
 /** The site's files by path. */
 export type Site = ReadonlyMap<string, Uint8Array>;
 
-const SCRIPTS = ["web/client/index.ts", "web/client/chapter.ts"];
+const SCRIPTS = [
+  "web/client/index.ts",
+  "web/client/chapter.ts",
+  ...LIVE_PAGES.map(({ script }) => script),
+];
 
 /** Every file that a page shows or links, relative to the project. */
 function sourcePaths(): string[] {
@@ -39,6 +44,12 @@ export async function buildSite(): Promise<Site> {
   add("index.html", indexPage());
   for (const chapter of CHAPTERS) {
     add(`${chapter.slug}.html`, chapterPage(chapter, sources, highlight));
+  }
+  for (const page of LIVE_PAGES) {
+    add(`${page.slug}.html`, livePage(page));
+    for (const { path, source } of page.files) {
+      site.set(path, await Deno.readFile(join(PROJECT_ROOT, source)));
+    }
   }
   for (const [path, source] of sources) {
     add(`source/${path}.html`, sourcePage(path, source, highlight));

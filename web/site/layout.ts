@@ -2,6 +2,7 @@
  * The frame of every page.
  * @module
  */
+import { LIVE_PAGES } from "../live/pages.ts";
 import { type Html, html } from "./html.ts";
 
 /** What a page says of itself. */
@@ -33,7 +34,13 @@ export function layout({ title, description, root, scripts, body }: Page): strin
       <body>
         <a class="skip" href="#main">Skip to the content</a>
         <header class="top"><a class="home" href="${root}index.html">wgrad</a>
-    <nav aria-label="Site"><a href="${root}index.html">Kernel atlas</a></nav>
+    <nav aria-label="Site"><a href="${root}index.html">Kernel atlas</a>${LIVE_PAGES.map((
+      { slug, title },
+    ) =>
+      html`
+        <a href="${root}${slug}.html">${title}</a>
+      `
+    )}</nav>
     <p class="adapter" id="adapter" role="status"></p></header>
         <main id="main">${body}</main>
       </body>

@@ -6,6 +6,8 @@ import katex from "katex";
 import type { Chapter, Formula } from "../atlas/chapter.ts";
 import { CHAPTERS, PARTS } from "../atlas/chapters.ts";
 import { readHeader } from "../atlas/header.ts";
+import type { LivePage } from "../live/live_page.ts";
+import { LIVE_PAGES } from "../live/pages.ts";
 import { codeBlock, type Highlight } from "./highlight.ts";
 import { Html, html } from "./html.ts";
 import { ladder } from "./ladder.ts";
@@ -41,7 +43,27 @@ export function indexPage(): string {
           </section>
         `
       )}
+      ${LIVE_PAGES.length === 0 ? null : html`
+        <section>
+          <h2>Live</h2>
+          <p>The systems that these kernels are for, running in your browser.</p>
+          <ul class="live">${LIVE_PAGES.map(({ slug, title, about }) =>
+            html`<li><a href="${slug}.html">${title}</a><p>${about}</p></li>`
+          )}</ul>
+        </section>
+      `}
     `,
+  });
+}
+
+/** A page on which something runs. */
+export function livePage({ title, about, body, script }: LivePage): string {
+  return layout({
+    title,
+    description: about,
+    root: "",
+    scripts: [script.replace(/\.ts$/, ".js")],
+    body: body(),
   });
 }
 
