@@ -65,9 +65,14 @@ if (inDeno && Deno.build.os === "linux" && !Deno.env.has("DENO_WEBGPU_BACKEND"))
 const listed = !inDeno || Reflect.get(globalThis, "wgradListTests") === true;
 const DEFAULT_TIMEOUT = 120;
 
-/** Makes kernels be chosen for another adapter than there is; what is not named stays as it is. */
-export function pretendTarget(device: Device, changes: Partial<Target>): void {
-  Object.defineProperty(device, "target", { value: { ...device.target, ...changes } });
+/**
+ * Makes kernels be chosen for another adapter than there is; what is not named stays as it is.
+ * @returns makes it true again
+ */
+export function pretendTarget(device: Device, changes: Partial<Target>): () => void {
+  const value = { ...device.target, ...changes };
+  Object.defineProperty(device, "target", { value, configurable: true }); // hides the class's getter
+  return () => void Reflect.deleteProperty(device, "target");
 }
 
 /** A test that runs in Deno and in Chrome. */

@@ -204,7 +204,7 @@ denoTest(
       const page = await Deno.readTextFile(join(out, "report.html"));
       assert(page.includes("How it routes") && page.includes("core"));
       const run = JSON.parse(
-        await Deno.readTextFile(join(out, "runs/jetpack-graph-t0.5-n20-e2-s0.json")),
+        await Deno.readTextFile(join(out, "runs/jetpack-graph-t0.5-n20-e2-randaugment-s0.json")),
       );
       assertEquals([run.losses.length, run.heldOut, run.evaluations[0].temperatures.length], [
         2,

@@ -22,7 +22,14 @@ import {
   toTokensReference,
 } from "../../kernels/soft_merge.ts";
 import { checkGradients, testValues } from "../gradcheck.ts";
-import { assert, assertClose, assertEquals, assertThrows, gpuTest } from "../harness.ts";
+import {
+  assert,
+  assertClose,
+  assertEquals,
+  assertThrows,
+  gpuTest,
+  pretendTarget,
+} from "../harness.ts";
 
 const SHAPES: MergeShape[] = [
   { batch: 1, tokens: 1, slots: 1, perExpert: 1, dim: 4 },
@@ -146,12 +153,11 @@ async function asClass<T>(
   adapterClass: AdapterClass,
   fn: () => Promise<T>,
 ): Promise<T> {
-  const mutable = device as { target: Device["target"] }, before = device.target;
-  mutable.target = { ...before, adapterClass };
+  const restore = pretendTarget(device, { adapterClass });
   try {
     return await fn();
   } finally {
-    mutable.target = before;
+    restore();
   }
 }
 
