@@ -7,6 +7,7 @@ import { bundle } from "../../cli/bundle.ts";
 import { PROJECT_ROOT } from "../../cli/system.ts";
 import { CHAPTERS } from "../atlas/chapters.ts";
 import { LIVE_PAGES } from "../live/pages.ts";
+import { formulaFiles } from "./formula.ts";
 import { loadHighlighter } from "./highlight.ts";
 import { chapterPage, indexPage, livePage, sourcePage } from "./pages.ts";
 
@@ -56,6 +57,7 @@ export async function buildSite(): Promise<Site> {
   }
   const css = await Deno.readTextFile(new URL("site.css", import.meta.url));
   add("site.css", `${css}\n${highlight.css()}\n`);
+  for (const [path, bytes] of await formulaFiles()) site.set(path, bytes);
   for (const [path, contents] of await bundle(SCRIPTS)) site.set(path, contents);
   return site;
 }

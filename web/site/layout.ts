@@ -11,13 +11,15 @@ export interface Page {
   readonly description: string;
   /** Path from the page to the site's root: `` or `../`. */
   readonly root: string;
+  /** Style sheets besides the site's own, relative to the root. */
+  readonly styles?: readonly string[];
   /** Scripts of the page, relative to the root. */
   readonly scripts: readonly string[];
   readonly body: Html;
 }
 
 /** A whole document. */
-export function layout({ title, description, root, scripts, body }: Page): string {
+export function layout({ title, description, root, styles = [], scripts, body }: Page): string {
   return html`
     <!doctype html>
     <html lang="en">
@@ -29,6 +31,7 @@ export function layout({ title, description, root, scripts, body }: Page): strin
     <title>${title} · wgrad</title>
     <link rel="icon" href="data:,">
     <link rel="stylesheet" href="${root}site.css">
+    ${styles.map((style) => html`<link rel="stylesheet" href="${root}${style}">`)}
     ${scripts.map((script) => html`<script type="module" src="${root}${script}"></script>`)}
       </head>
       <body>

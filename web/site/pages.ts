@@ -2,14 +2,14 @@
  * The pages of the atlas as HTML.
  * @module
  */
-import katex from "katex";
-import type { Chapter, Formula } from "../atlas/chapter.ts";
+import type { Chapter } from "../atlas/chapter.ts";
 import { CHAPTERS, PARTS } from "../atlas/chapters.ts";
 import { readHeader } from "../atlas/header.ts";
 import type { LivePage } from "../live/live_page.ts";
 import { LIVE_PAGES } from "../live/pages.ts";
+import { formula, FORMULA_STYLES } from "./formula.ts";
 import { codeBlock, type Highlight } from "./highlight.ts";
-import { Html, html } from "./html.ts";
+import { type Html, html } from "./html.ts";
 import { ladder } from "./ladder.ts";
 import { layout } from "./layout.ts";
 
@@ -89,6 +89,7 @@ export function chapterPage(
     title: chapter.title,
     description: beginning(chapter.summary),
     root: "",
+    styles: [FORMULA_STYLES],
     scripts: ["web/client/chapter.js"],
     body: html`
       <article class="chapter" data-chapter="${chapter.slug}">
@@ -114,16 +115,6 @@ export function chapterPage(
       </article>
     `,
   });
-}
-
-function formula({ caption, tex }: Formula): Html {
-  const rendered = katex.renderToString(tex, {
-    output: "mathml",
-    displayMode: true,
-    throwOnError: true,
-    strict: "error",
-  });
-  return html`<figure><figcaption>${caption}</figcaption>${new Html(rendered)}</figure>`;
 }
 
 function headerBlock(file: string, source: string): Html {
