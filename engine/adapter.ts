@@ -33,6 +33,11 @@ export function isSoftwareAdapter(info: AdapterNames): boolean {
   return SOFTWARE.test(`${info.architecture ?? ""} ${info.device ?? ""} ${info.description ?? ""}`);
 }
 
+/** Mesa's adapter that computes on the processor, whose loads of buffers are dear (kernels/texels.ts). */
+export function isLlvmpipe({ architecture, device, description }: AdapterNames): boolean {
+  return /llvmpipe|lavapipe/i.test(`${architecture ?? ""} ${device ?? ""} ${description ?? ""}`);
+}
+
 /** One line that names an adapter and says how it computes, such as `llvmpipe (LLVM 15.0.6, 256 bits) [software]`. */
 export function adapterLabel(info: AdapterNames): string {
   const parts = [info.vendor, info.architecture, info.device].filter((part) => part);

@@ -12,7 +12,7 @@ import { fill, floatBits, halfBits } from "../kernels/fill.ts";
 import { HALF_FEATURE } from "../kernels/half.ts";
 import type { Choice } from "../kernels/choice.ts";
 import type { Target } from "../kernels/target.ts";
-import { adapterLabel, isSoftwareAdapter } from "./adapter.ts";
+import { adapterLabel, isLlvmpipe, isSoftwareAdapter } from "./adapter.ts";
 import { AnomalyScan } from "./anomaly.ts";
 import { type Allocation, type BufferRange, VirtualBuffer } from "./buffers.ts";
 import {
@@ -155,6 +155,7 @@ export class Device {
       maxWorkgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
       maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize, maxBindingBytes),
       features: new Set(gpu.features as unknown as Iterable<string>),
+      texels: isLlvmpipe(adapter.info),
     };
     this.memoryBudget = memoryBudget ?? (this.software ? machineMemory() : Infinity);
     this.#pipelines = new Pipelines(gpu);
@@ -538,7 +539,7 @@ export class Device {
     const mayHold = (this.memoryBudget - this.memory.liveBytes) / 2;
     const unknown = asked.filter((call) => !isKnown(call));
     const measured = await this.#failures.unlessLost(
-      measureChoices(this.gpu, unknown, { seconds, mayHold }),
+      measureChoices(this.gpu, unknown, { seconds, mayHold, target: this.target }),
     );
     for (const [key, { variant }] of measured) known.set(key, variant);
     this.#target = { ...this.target, choices: known };
@@ -825,8 +826,9 @@ export class Device {
    * device that is destroyed or lost holds none.
    */
   get memory(): MemoryStats {
-    const { stats } = this.#pool;
-    if (!this.#failures.lost) return stats;
+    const { stats } = this.#pool,
+      reservedBytes = stats.reservedBytes + this.#pipelines.texels.bytes;
+    if (!this.#failures.lost) return { ...stats, reservedBytes };
     const none = { liveBytes: 0, liveBuffers: 0, reservedBytes: 0, reservedBuffers: 0 };
     return { ...stats, ...none };
   }

@@ -4,12 +4,14 @@
  */
 import { inHalf } from "../kernels/half.ts";
 import type { Kernel } from "../kernels/kernel.ts";
+import { throughTexels } from "../kernels/texels.ts";
 import { LimitError, ShapeError } from "./errors.ts";
 import { here } from "./place.ts";
 import { bytesFor, type Tensor } from "./tensor.ts";
 
 /**
- * Appends a dispatch to the device's list: nothing runs yet. Bindings that get f16 tensors are in half storage.
+ * Appends a dispatch to the device's list: nothing runs yet. Bindings that get f16 tensors are in half storage; inputs are
+ * read through textures where the adapter reads them so much faster.
  * @param kernel what to run
  * @param tensors one tensor for each binding, by name, outputs included
  * @throws {ShapeError} when a tensor's size is not what the kernel declared, or the kernel has no workgroup
@@ -70,7 +72,7 @@ export function run(kernel: Kernel, tensors: Readonly<Record<string, Tensor>>): 
   );
   device.append({
     kind: "dispatch",
-    kernel: inHalf(kernel, halves),
+    kernel: inHalf(throughTexels(kernel, device.target), halves),
     ranges,
     place: here(program.name),
   });

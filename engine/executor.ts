@@ -28,6 +28,7 @@ import type { Profiler } from "./profile.ts";
 import { encodeSegment, type Replay } from "./replay.ts";
 import { ScopeError } from "./errors.ts";
 import { InFlight } from "./in_flight.ts";
+import { beginAfterCopies } from "./texels.ts";
 import {
   type CopyRecord,
   type DispatchRecord,
@@ -416,13 +417,13 @@ export class Executor {
     let last: GPUComputePipeline | null = null;
     for (const { kernel, ranges, offset, record, part } of batch.pending) {
       const compiled = this.pipelines.get(kernel.program);
-      const group = this.pipelines.group(compiled, kernel.program, this.#uniform!, ranges);
-      if (profiler) {
+      const texels = this.pipelines.texels.bind(kernel.program, ranges);
+      const group = this.pipelines.group(compiled, kernel.program, this.#uniform!, texels.ranges);
+      if (profiler || texels.copies.length > 0) {
         pass?.end();
         last = null;
-        pass = encoder.beginComputePass(
-          record ? { timestampWrites: profiler.timestamps(record, part.share) } : undefined,
-        );
+        const times = profiler && record ? profiler.timestamps(record, part.share) : undefined;
+        pass = beginAfterCopies(encoder, texels.copies, times);
       }
       if (compiled.pipeline !== last) pass!.setPipeline(last = compiled.pipeline);
       pass!.setBindGroup(0, group, [offset]);

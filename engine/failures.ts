@@ -10,7 +10,7 @@
 import type { VirtualBuffer } from "./buffers.ts";
 import { DeviceLostError, GpuError, OutOfMemoryError } from "./errors.ts";
 import type { EncodedDispatch } from "./executor.ts";
-import type { Pipelines } from "./pipelines.ts";
+import { type Pipelines, resourceOf } from "./pipelines.ts";
 import { placeOf } from "./place.ts";
 
 /** The errors of one device. */
@@ -171,8 +171,9 @@ export class Failures {
 
   /** Encodes the dispatches one by one to find the first that the GPU refuses. */
   async #culprit(encoded: readonly EncodedDispatch[]): Promise<string> {
-    for (const { record, ranges } of encoded) {
+    for (const { record, ranges: bound } of encoded) {
       const { program, workgroups } = record.kernel;
+      const { ranges } = this.pipelines.texels.bind(program, bound);
       this.gpu.pushErrorScope("validation");
       const encoder = this.gpu.createCommandEncoder();
       const pass = encoder.beginComputePass();
@@ -182,7 +183,7 @@ export class Failures {
         layout: compiled.layout.layout,
         entries: [
           { binding: 0, resource: { buffer: uniform, size: 256 } },
-          ...ranges.map((resource, i) => ({ binding: i + 1, resource })),
+          ...ranges.map((range, i) => ({ binding: i + 1, resource: resourceOf(range) })),
         ],
       });
       pass.setPipeline(compiled.pipeline);

@@ -5,9 +5,10 @@
  * (access and least size of each binding), so that programs with equal signatures share bind groups.
  * @module
  */
-import { type ElementType, paramBytes, type Program } from "../kernels/kernel.ts";
+import { type Binding, ELEMENT_BYTES, paramBytes, type Program } from "../kernels/kernel.ts";
 import { GpuError, LimitError } from "./errors.ts";
 import { placeOf } from "./place.ts";
+import { Texels } from "./texels.ts";
 
 /** A program ready to run. */
 export interface CompiledProgram {
@@ -23,22 +24,6 @@ export interface BoundLayout {
   readonly pipelineLayout: GPUPipelineLayout;
 }
 
-/**
- * Smallest sizes are declared in the layouts, so that they are checked once, when a bind group is made. Left to the
- * check at each dispatch, Deno 2.9.6 was seen to compare a new pipeline with an older bind group's size and refuse it.
- */
-const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
-  "f32": 4,
-  "i32": 4,
-  "u32": 4,
-  "vec2<f32>": 8,
-  "vec4<f32>": 16,
-  "vec4<u32>": 16,
-  "f16": 2,
-  "vec2<f16>": 4,
-  "vec4<f16>": 8,
-};
-
 const COMPUTE = 0x4; // GPUShaderStage.COMPUTE, as a number so that importing needs no WebGPU
 
 /** One binding of a bind group. */
@@ -46,6 +31,29 @@ export interface BoundRange {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly size: number;
+  /** A texture that holds a copy of it, which is bound in its place (texels.ts). */
+  readonly view?: GPUTextureView;
+}
+
+/** What a bind group holds for a range. */
+export function resourceOf({ buffer, offset, size, view }: BoundRange): GPUBindingResource {
+  return view ?? { buffer, offset, size };
+}
+
+/**
+ * How a binding is declared. Least sizes are, so that they are checked once, when a bind group is made. Left to the check
+ * at each dispatch, Deno 2.9.6 was seen to compare a new pipeline with an older bind group's size and refuse it.
+ */
+function layoutOf(
+  { access, type, texels }: Binding,
+): Pick<GPUBindGroupLayoutEntry, "buffer" | "texture"> {
+  if (texels) return { texture: { sampleType: "unfilterable-float" } };
+  return {
+    buffer: {
+      type: access === "read" ? "read-only-storage" : "storage",
+      minBindingSize: ELEMENT_BYTES[type],
+    },
+  };
 }
 
 /** The caches of one device. */
@@ -55,9 +63,13 @@ export class Pipelines {
   #layouts = new Map<string, BoundLayout>();
   #groups = new Map<string, GPUBindGroup>();
   #groupsOf = new Map<GPUBuffer, Set<string>>();
-  #bufferIds = new Map<GPUBuffer, number>();
-  #nextBufferId = 1;
-  constructor(private readonly gpu: GPUDevice) {}
+  #ids = new Map<GPUBuffer | GPUTextureView, number>();
+  #nextId = 1;
+  /** What programs read instead of buffers. */
+  readonly texels: Texels;
+  constructor(private readonly gpu: GPUDevice) {
+    this.texels = new Texels(gpu);
+  }
 
   /** The compiled program; `prepare` must have finished for it. */
   get(program: Program): CompiledProgram {
@@ -149,7 +161,9 @@ export class Pipelines {
     const bytes = paramBytes(program);
     const signature = [
       bytes,
-      ...program.bindings.map((b) => (b.access === "read" ? "r" : "w") + ELEMENT_BYTES[b.type]),
+      ...program.bindings.map((b) =>
+        b.texels ? "t" : (b.access === "read" ? "r" : "w") + ELEMENT_BYTES[b.type]
+      ),
     ].join(" ");
     let known = this.#layouts.get(signature);
     if (!known) {
@@ -164,10 +178,7 @@ export class Pipelines {
           ...program.bindings.map((b, i): GPUBindGroupLayoutEntry => ({
             binding: i + 1,
             visibility: COMPUTE,
-            buffer: {
-              type: b.access === "read" ? "read-only-storage" : "storage",
-              minBindingSize: ELEMENT_BYTES[b.type],
-            },
+            ...layoutOf(b),
           })),
         ],
       });
@@ -190,7 +201,9 @@ export class Pipelines {
   ): GPUBindGroup {
     const bytes = paramBytes(program);
     let key = `${compiled.layout.id}:${this.#idOf(uniform)}`;
-    for (const r of ranges) key += `|${this.#idOf(r.buffer)},${r.offset},${r.size}`;
+    for (const r of ranges) {
+      key += r.view ? `|${this.#idOf(r.view)}` : `|${this.#idOf(r.buffer)},${r.offset},${r.size}`;
+    }
     let group = this.#groups.get(key);
     if (!group) {
       group = this.gpu.createBindGroup({
@@ -198,12 +211,12 @@ export class Pipelines {
         layout: compiled.layout.layout,
         entries: [
           { binding: 0, resource: { buffer: uniform, offset: 0, size: bytes } },
-          ...ranges.map((resource, i) => ({ binding: i + 1, resource })),
+          ...ranges.map((range, i) => ({ binding: i + 1, resource: resourceOf(range) })),
         ],
       });
       this.#groups.set(key, group);
       this.#remember(uniform, key);
-      for (const r of ranges) this.#remember(r.buffer, key);
+      for (const r of ranges) if (!r.view) this.#remember(r.buffer, key);
     }
     return group;
   }
@@ -212,12 +225,12 @@ export class Pipelines {
   forget(buffer: GPUBuffer): void {
     for (const key of this.#groupsOf.get(buffer) ?? []) this.#groups.delete(key);
     this.#groupsOf.delete(buffer);
-    this.#bufferIds.delete(buffer);
+    this.#ids.delete(buffer);
   }
 
-  #idOf(buffer: GPUBuffer): number {
-    let id = this.#bufferIds.get(buffer);
-    if (id === undefined) this.#bufferIds.set(buffer, id = this.#nextBufferId++);
+  #idOf(bound: GPUBuffer | GPUTextureView): number {
+    let id = this.#ids.get(bound);
+    if (id === undefined) this.#ids.set(bound, id = this.#nextId++);
     return id;
   }
 

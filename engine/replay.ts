@@ -16,6 +16,7 @@ import { type EncodedDispatch, NAN_PATTERN } from "./executor.ts";
 import type { BoundRange, Pipelines } from "./pipelines.ts";
 import type { BufferPool } from "./pool.ts";
 import { rangesOf, type UploadRecord } from "./records.ts";
+import { beginAfterCopies, type TexelCopy } from "./texels.ts";
 
 /** A host write of every run. */
 export interface ReplayUpload {
@@ -34,6 +35,8 @@ export type ReplayCommand =
     readonly x: number;
     readonly y: number;
     readonly z: number;
+    /** Encoded before it, outside of the pass. */
+    readonly copies: readonly TexelCopy[];
   }
   | {
     readonly kind: "copy";
@@ -133,7 +136,8 @@ export function buildReplay(
     const [x, y, z] = part.workgroups;
     deferred.push(() => {
       const compiled = pipelines.get(program);
-      const group = pipelines.group(compiled, program, uniforms.buffer!, ranges);
+      const texels = pipelines.texels.bind(program, ranges);
+      const group = pipelines.group(compiled, program, uniforms.buffer!, texels.ranges);
       commands[at] = {
         kind: "dispatch",
         pipeline: compiled.pipeline,
@@ -142,6 +146,7 @@ export function buildReplay(
         x,
         y,
         z,
+        copies: texels.copies,
       };
     });
     ranges.forEach((range) => touched.add(range));
@@ -236,8 +241,9 @@ export function encodeSegment(segment: ReplaySegment, encoder: GPUCommandEncoder
   let last: GPUComputePipeline | null = null;
   for (const command of segment.commands) {
     if (command.kind === "dispatch") {
-      if (pass === null) {
-        pass = encoder.beginComputePass();
+      if (pass === null || command.copies.length > 0) {
+        pass?.end();
+        pass = beginAfterCopies(encoder, command.copies);
         last = null;
       }
       if (command.pipeline !== last) pass.setPipeline(last = command.pipeline);

@@ -4,6 +4,7 @@
  */
 import { type Kernel, packParams, paramBytes } from "../kernels/kernel.ts";
 import type { Pipelines } from "./pipelines.ts";
+import { beginAfterCopies } from "./texels.ts";
 
 /** Runs some kernels, one after another, and takes the time of all. */
 export class Stopwatch {
@@ -41,25 +42,23 @@ export class Stopwatch {
     const { gpu } = this;
     const launches = this.kernels.map((kernel, i) => this.#launch(kernel, this.#uniforms[i]));
     const encoder = gpu.createCommandEncoder({ label: "stopwatch" });
-    const pass = encoder.beginComputePass(
-      this.#queries
-        ? {
-          timestampWrites: {
-            querySet: this.#queries,
-            beginningOfPassWriteIndex: 0,
-            endOfPassWriteIndex: 1,
-          },
-        }
-        : undefined,
-    );
+    const querySet = this.#queries;
+    const first = { querySet: querySet!, beginningOfPassWriteIndex: 0 };
+    let pass = encoder.beginComputePass(querySet ? { timestampWrites: first } : undefined);
     for (let i = 0; i < runs; i++) {
-      for (const { pipeline, group, workgroups } of launches) {
+      for (const { pipeline, group, workgroups, copies } of launches) {
+        if (copies.length > 0) {
+          pass.end();
+          pass = beginAfterCopies(encoder, copies);
+        }
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, group, [0]);
         pass.dispatchWorkgroups(...workgroups);
       }
     }
     pass.end();
+    const last = { querySet: querySet!, endOfPassWriteIndex: 1 };
+    if (querySet) encoder.beginComputePass({ timestampWrites: last }).end();
     const start = performance.now();
     gpu.queue.submit([encoder.finish()]);
     await gpu.queue.onSubmittedWorkDone();
@@ -71,11 +70,14 @@ export class Stopwatch {
 
   #launch({ program, sizes, workgroups }: Kernel, uniform: GPUBuffer) {
     const compiled = this.pipelines.get(program), buffers = this.shared ?? this.#buffers;
-    const ranges = program.bindings.map(({ name }) => {
-      return { buffer: buffers.get(name)!, offset: 0, size: 4 * sizes[name] };
-    });
+    const { ranges, copies } = this.pipelines.texels.bind(
+      program,
+      program.bindings.map(({ name }) => {
+        return { buffer: buffers.get(name)!, offset: 0, size: 4 * sizes[name] };
+      }),
+    );
     const group = this.pipelines.group(compiled, program, uniform, ranges);
-    return { pipeline: compiled.pipeline, group, workgroups };
+    return { pipeline: compiled.pipeline, group, workgroups, copies };
   }
 
   /** Gives its memory back. */
@@ -101,7 +103,7 @@ export function wordsOf(kernels: readonly Kernel[]): Map<string, number> {
 
 /** Memory for so many words, 0 to begin with. */
 export function scratchBuffer(gpu: GPUDevice, words: number): GPUBuffer {
-  return gpu.createBuffer({ label: "stopwatch", size: 4 * words, usage: 0x80 }); // STORAGE
+  return gpu.createBuffer({ label: "stopwatch", size: 4 * words, usage: 0x80 | 0x04 }); // STORAGE | COPY_SRC
 }
 
 /** The first `count` timestamps of a set, in nanoseconds. */

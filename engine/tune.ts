@@ -7,6 +7,8 @@
  * @module
  */
 import type { Candidate, Choice } from "../kernels/choice.ts";
+import type { Target } from "../kernels/target.ts";
+import { throughTexels } from "../kernels/texels.ts";
 import type { ChoiceStore } from "./choice_store.ts";
 import { Pipelines } from "./pipelines.ts";
 import { scratchBuffer, Stopwatch, wordsOf } from "./stopwatch.ts";
@@ -79,19 +81,20 @@ export function byCost(calls: readonly CountedChoice[]): CountedChoice[] {
 
 /**
  * Measures calls, one after another, until the time is over.
- * @param mayHold most bytes of memory to take for a call
+ * @param options.mayHold most bytes of memory to take for a call
+ * @param options.target how the adapter reads inputs
  * @returns by the keys of those that were measured
  */
 export async function measureChoices(
   gpu: GPUDevice,
   calls: readonly CountedChoice[],
-  { seconds, mayHold }: { seconds: number; mayHold: number },
+  { seconds, mayHold, target }: { seconds: number; mayHold: number; target: Target },
 ): Promise<Map<string, Verdict>> {
   const deadline = performance.now() + 1000 * seconds;
   const verdicts = new Map<string, Verdict>();
   for (const { choice } of calls) {
     if (performance.now() >= deadline) break;
-    const verdict = await measureChoice(gpu, choice, deadline, mayHold);
+    const verdict = await measureChoice(gpu, choice, target, deadline, mayHold);
     if (verdict !== null) verdicts.set(choice.key, verdict);
   }
   return verdicts;
@@ -108,6 +111,7 @@ interface Runner {
 async function measureChoice(
   gpu: GPUDevice,
   { candidates, standard }: Choice,
+  target: Target,
   deadline: number,
   mayHold: number,
 ): Promise<Verdict | null> {
@@ -144,11 +148,13 @@ async function measureChoice(
   } finally {
     for (const { watch } of runners) watch.free();
     for (const buffer of buffers.values()) buffer.destroy();
+    pipelines.texels.destroy();
   }
 
   async function start({ name, kernels }: Candidate): Promise<Runner> {
-    await pipelines.prepare(kernels.map(({ program }) => program));
-    const watch = new Stopwatch(gpu, pipelines, kernels, buffers);
+    const launches = kernels.map((kernel) => throughTexels(kernel, target));
+    await pipelines.prepare(launches.map(({ program }) => program));
+    const watch = new Stopwatch(gpu, pipelines, launches, buffers);
     await watch.time(1); // memory is touched, clocks rise
     return { name, watch, runs: 1, samples: [Math.max(0.001, await watch.time(1))] };
   }

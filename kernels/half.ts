@@ -13,15 +13,14 @@
  * @module
  */
 import type { Binding, ElementType, Kernel, Program } from "./kernel.ts";
+import { type AccessForm, convertAccesses } from "./rewrite.ts";
 
 /** The WebGPU feature that f16 in shaders needs. */
 export const HALF_FEATURE = "shader-f16";
 
 /** Element type in half storage, what a load of it is converted with, and what a store is. */
-interface HalfForm {
+interface HalfForm extends AccessForm {
   readonly type: ElementType;
-  readonly load: (element: string) => string;
-  readonly store: (value: string) => string;
 }
 
 const HALF_FORMS: Partial<Record<ElementType, HalfForm>> = {
@@ -74,6 +73,7 @@ function halfProgram(program: Program, names: readonly string[]): Program {
         `${program.name}: ${binding.name} is ${binding.type}, which has no half form`,
       );
     }
+    if (binding.texels) return { ...binding, type: form.type }; // textureLoad() gives f32 of either
     code = code.replace(
       `> ${binding.name}: array<${binding.type}>;`,
       `> ${binding.name}: array<${form.type}>;`,
@@ -88,46 +88,4 @@ function halfProgram(program: Program, names: readonly string[]): Program {
     bindings,
     features: [...program.features, HALF_FEATURE],
   };
-}
-
-/** Puts the conversions around every `name[...]` of a shader. Only whole elements may be loaded and stored. */
-function convertAccesses(code: string, name: string, form: HalfForm, program: string): string {
-  const access = new RegExp(`(?<![.\\w])${name}\\[`, "g");
-  let out = "", at = 0;
-  for (let match = access.exec(code); match; match = access.exec(code)) {
-    const start = match.index, line = code.lastIndexOf("\n", start) + 1;
-    if (code.slice(line, start).includes("//")) continue;
-    const end = closing(code, access.lastIndex, "]") + 1;
-    const element = name + "[" +
-      convertAccesses(code.slice(access.lastIndex, end - 1), name, form, program) + "]";
-    const after = code.slice(end);
-    if (code[start - 1] === "&" || /^\.\w+\s*[-+*/]?=[^=]/.test(after)) {
-      throw new Error(`${program}: ${name} is used by reference or in part; there is no half form`);
-    }
-    const assign = /^\s*([-+*/]?)=(?!=)\s*/.exec(after);
-    out += code.slice(at, start);
-    if (assign === null) {
-      out += form.load(element);
-      at = end;
-    } else {
-      const first = end + assign[0].length;
-      at = closing(code, first, ";");
-      const value = convertAccesses(code.slice(first, at), name, form, program);
-      const sum = assign[1] === "" ? value : `${form.load(element)} ${assign[1]} (${value})`;
-      out += `${element} = ${form.store(sum)}`;
-    }
-    access.lastIndex = at;
-  }
-  return out + code.slice(at);
-}
-
-/** Where `what` stands outside of brackets that open after `from`. */
-function closing(code: string, from: number, what: string): number {
-  let depth = 0;
-  for (let i = from; i < code.length; i++) {
-    if (depth === 0 && code[i] === what) return i;
-    if ("([{".includes(code[i])) depth++;
-    else if (")]}".includes(code[i])) depth--;
-  }
-  throw new Error(`a shader lacks "${what}"`);
 }

@@ -25,6 +25,19 @@ export type ElementType =
   | "vec2<f16>"
   | "vec4<f16>";
 
+/** Bytes of an element. */
+export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
+  "f32": 4,
+  "i32": 4,
+  "u32": 4,
+  "vec2<f32>": 8,
+  "vec4<f32>": 16,
+  "vec4<u32>": 16,
+  "f16": 2,
+  "vec2<f16>": 4,
+  "vec4<f16>": 8,
+};
+
 /**
  * How a program uses a buffer: `read`, `write` (every element it owns is written, none is read first) or `update`
  * (read, then written, as an accumulation or an optimiser does).
@@ -39,6 +52,8 @@ export interface Binding {
   readonly access: Access;
   /** Element type of the array. */
   readonly type: ElementType;
+  /** It is read through a texture, into which the engine copies it (texels.ts). */
+  readonly texels?: boolean;
 }
 
 /** A compute shader with its interface. Equal configurations give the same object (see `memoize`). */

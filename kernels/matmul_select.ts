@@ -78,14 +78,18 @@ function when(condition: (shape: MatmulShape) => boolean, candidate: Candidate):
  * 512^3 38 / 29 / 13 / 1; x W^T [3136, 64] x [192, 64] 30 / 25 / 13 / 1; dW [64, 3136] x [3136, 64] 44 / 25 / - / 1. On
  * SwiftShader (Chrome) 512^3 7 / 4 / 3 / 0.5. Compiling takes 200-300 / 70-110 / 60 ms on lavapipe, hence the least work.
  */
-const SOFTWARE: readonly Candidate[] = [
-  when((shape) => covered(shape, T16) <= 1.3 * covered(shape, T8), tiled(T16, 8e6, true)),
+const software = (leastForT16: number): readonly Candidate[] => [
+  when((shape) => covered(shape, T16) <= 1.3 * covered(shape, T8), tiled(T16, leastForT16, true)),
   tiled(T8, 1e5, true),
   tiled(T4, 0, false),
   tiled({ tm: 2, tn: 8 }, 0, false),
   tiled({ tm: 1, tn: 8 }, 0, false),
   tiled({ tm: 1, tn: 4 }, 0, false),
 ];
+
+const SOFTWARE = software(8e6);
+/** Where loads go through textures, 8 x 8 reaches four fifths of 16 x 16 (texels.ts) and compiles in a third of the time. */
+const TEXELS = software(1e8);
 
 /** Workgroups that keep a GPU busy. */
 const GPU_GROUPS = 128;
@@ -133,7 +137,8 @@ function standardVariant(
   epilogue: MatmulEpilogue,
   target: Target,
 ): MatmulVariant {
-  for (const candidate of target.adapterClass === "software" ? SOFTWARE : GPU) {
+  const { adapterClass, texels } = target;
+  for (const candidate of adapterClass !== "software" ? GPU : texels ? TEXELS : SOFTWARE) {
     const variant = candidate(shape, epilogue);
     if (variant !== null) return variant;
   }

@@ -24,6 +24,8 @@ export interface Target {
   readonly maxBindingBytes: number;
   /** WebGPU features the device has, such as `shader-f16`. */
   readonly features: ReadonlySet<string>;
+  /** Loads through textures are much cheaper than through storage buffers, as on llvmpipe (texels.ts). */
+  readonly texels?: boolean;
   /** What was measured on this very adapter; left out, variants are chosen by class and shape alone. */
   readonly choices?: Choices;
 }
