@@ -10,7 +10,7 @@
  *         bounds check and a store to the stack each), a texture by one gather instruction. There it pays even where each
  *         number is loaded once. On a GPU both go through the same caches, so nothing is gained.
  * Measured on llvmpipe (LLVM 15, 2 cores of an AMD Zen 3, beside other work), from buffers and from textures: a product of
- *         1024 x 1024 x 1024 660 and 186 ms, x W^T [3136, 64] x [192, 64] 22 and 7.8 ms; the demo's training step 2.6 times
+ *         1024 x 1024 x 1024 660 and 186 ms, x W^T [3136, 64] x [192, 64] 22 and 7.8 ms; the demo's training step 3.0 times
  *         faster, a step of the small MCGaze 2.1 times. Copies move 2 to 6 GB/s. Below 100 KB nothing was gained.
  * @module
  */
