@@ -57,9 +57,9 @@ export function inTexels(kernel: Kernel, names: readonly string[]): Kernel {
 }
 
 /** Whether a binding of `size` scalars can be read through a texture. */
-function fits({ access, type }: Binding, size: number): boolean {
+function fits({ access, type, texels }: Binding, size: number): boolean {
   const components = type === "vec4<f32>" ? 4 : 1;
-  return access === "read" && type in COMPONENTS &&
+  return access === "read" && !texels && type in COMPONENTS &&
     size / components <= TEXEL_ROW * MAX_TEXEL_ROWS;
 }
 

@@ -8,6 +8,7 @@ import { matmulReadable } from "../../../kernels/matmul.ts";
 import type { MatmulShape } from "../../../kernels/matmul_shape.ts";
 import { matmulTiled } from "../../../kernels/matmul_tiled.ts";
 import { matmulWorkgroup } from "../../../kernels/matmul_workgroup.ts";
+import { inTexels } from "../../../kernels/texels.ts";
 import { type Chapter, pass, type PassSource } from "../chapter.ts";
 
 interface Size {
@@ -87,7 +88,15 @@ export const MATMUL: Chapter = {
     },
   ],
   passes: [
-    product("Forward: y = x Wᵀ", { transposeB: true }),
+    product("Forward: y = x Wᵀ", { transposeB: true }, [{
+      title: "8 x 8 sums in registers, factors read through textures",
+      file: "texels.ts",
+      launch: ({ m, n, k }) =>
+        inTexels(
+          matmulTiled({ batch: 1, m, n, k, transposeB: true }, {}, { tm: 8, tn: 8 }),
+          ["a", "b"],
+        ),
+    }]),
     product("Backward: dx = dy W", {}),
     product("Backward: dW = dyᵀ x", { transposeA: true }),
   ],
@@ -100,6 +109,8 @@ export const MATMUL: Chapter = {
     "matmul_shape.ts",
     "register_tile.ts",
     "workgroup_tile.ts",
+    "texels.ts",
+    "rewrite.ts",
   ],
   tests: ["tests/kernels/matmul_test.ts", "tests/engine/matmul_test.ts"],
 };
