@@ -13,11 +13,13 @@ export interface Page {
   readonly root: string;
   /** Scripts of the page, relative to the root. */
   readonly scripts: readonly string[];
+  /** Style sheets besides the site's, relative to the root. */
+  readonly styles?: readonly string[];
   readonly body: Html;
 }
 
 /** A whole document. */
-export function layout({ title, description, root, scripts, body }: Page): string {
+export function layout({ title, description, root, scripts, styles = [], body }: Page): string {
   return html`
     <!doctype html>
     <html lang="en">
@@ -29,6 +31,7 @@ export function layout({ title, description, root, scripts, body }: Page): strin
     <title>${title} · wgrad</title>
     <link rel="icon" href="data:,">
     <link rel="stylesheet" href="${root}site.css">
+    ${styles.map((style) => html`<link rel="stylesheet" href="${root}${style}">`)}
     ${scripts.map((script) => html`<script type="module" src="${root}${script}"></script>`)}
       </head>
       <body>
