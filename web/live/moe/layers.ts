@@ -74,14 +74,11 @@ export class LayerView {
       role: "toolbar",
       "aria-label": `Experts of ${routing.layer}`,
     }, ...this.#tiles.map(({ button }) => button));
-    const left = element("div", { class: "left" });
-    left.append(this.#grid);
     this.section = element(
       "section",
       { class: "layer", "data-layer": routing.layer },
       this.#title,
-      element("div", { class: "maps" }, left, tiles),
-      this.#told,
+      element("div", { class: "maps" }, this.#grid, this.#told, tiles),
     );
     this.#listenToPatches();
     this.#listenToTiles(tiles);

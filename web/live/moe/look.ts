@@ -29,6 +29,8 @@ export class Look {
   #model: LoadedModel | null = null;
   #views: LayerView[] = [];
   #answers = 0;
+  /** Nobody has chosen or drawn anything yet. */
+  #untouched = true;
 
   /** @param device null: nothing answers, but one can draw */
   constructor(device: Device | null) {
@@ -85,7 +87,7 @@ export class Look {
     }
   }
 
-  /** Fills the row of sample digits, one of each class, and looks at the first. */
+  /** Fills the row of sample digits, one of each class, and looks at one where nothing else was chosen. */
   async samples(): Promise<void> {
     const digits = await fetchedDigits("heldOut");
     for (let label = 0; label < digits.classes; label++) {
@@ -104,12 +106,13 @@ export class Look {
       };
       button.addEventListener("click", look);
       byId("samples").append(button);
-      if (label === FIRST) look();
+      if (label === FIRST && this.#untouched) look();
     }
   }
 
   #take(image: FloatImage, said: string): void {
     this.#image = image;
+    this.#untouched = false;
     byId("source").textContent = `What the model sees: ${said}`;
     this.ask();
   }

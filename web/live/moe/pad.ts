@@ -134,6 +134,12 @@ export class Pad {
       for (const [x, y] of stroke) to.lineTo(x * width, y * height);
       to.stroke();
     }
+    if (this.#strokes.length === 0) {
+      to.fillStyle = "#777";
+      to.font = `${0.07 * width}px system-ui, sans-serif`;
+      to.textAlign = "center";
+      to.fillText("draw here", width / 2, height / 2);
+    }
     if (document.activeElement !== canvas) return;
     // Where the keyboard's pen is: filled while it draws.
     to.beginPath();

@@ -149,7 +149,9 @@ export class Tune {
 
   /** One thing at a time; what goes wrong is said. */
   async #do(work: () => Promise<void>): Promise<void> {
-    if (this.#busy) return;
+    if (this.#busy) {
+      return complain("failed", new Error("One thing at a time: stop the training first."));
+    }
     this.#busy = true;
     complain("failed", null);
     this.#enable();
@@ -198,6 +200,8 @@ export class Tune {
     place.textContent = parts.join(" · ");
     place.dataset.step = String(step);
     place.dataset.state = what.toLowerCase();
+    // Not every step is read out; that it has ended is.
+    place.setAttribute("aria-busy", String(what === "Training"));
     this.#draw(what !== "Training");
   }
 
