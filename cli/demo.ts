@@ -17,7 +17,8 @@ import {
   VisionTransformerMoe,
 } from "../models/mod.ts";
 import { Rng, type StateDict } from "../nn/mod.ts";
-import { evaluateClassifier, type Evaluation, trainClassifier } from "./training/classifier.ts";
+import { trainClassifier } from "./training/classifier.ts";
+import { evaluateClassifier, type Evaluation } from "./training/evaluation.ts";
 import { epochsFor, EVALUATION, MOE, recipeFor, TRAINING } from "./demo/recipe.ts";
 import type { DemoRecord, RunRecord } from "./demo/record.ts";
 import { demoReport } from "./demo/report.ts";

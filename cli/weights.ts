@@ -2,25 +2,14 @@
  * Weights between files and models.
  * @module
  */
-import { type NamedArray, namedArray, toFloat32 } from "../io/mod.ts";
+import { namedArray } from "../io/mod.ts";
 import { loadSafetensorsFile, saveSafetensorsFile } from "../io/files.ts";
-import type { Module, StateDict, StateEntry, StateSource } from "../nn/mod.ts";
+import type { Module, StateDict, StateSource } from "../nn/mod.ts";
+import { arraysOf, stateOf } from "./state_arrays.ts";
 import { PROJECT_ROOT } from "./system.ts";
 
 /** The committed weights of MCGaze, of its preset `mcgaze_small`. */
 export const GAZE_WEIGHTS = `${PROJECT_ROOT}weights/mcgaze_small.safetensors`;
-
-/** A model's state from a file's arrays, as f32. */
-export function stateOf(arrays: ReadonlyMap<string, NamedArray>): Map<string, StateEntry> {
-  return new Map(
-    [...arrays].map(([name, array]) => [name, { shape: array.shape, data: toFloat32(array) }]),
-  );
-}
-
-/** A file's arrays from a model's state, sharing its memory. */
-export function arraysOf(state: StateDict): Map<string, NamedArray> {
-  return new Map([...state].map(([name, { data, shape }]) => [name, namedArray(data, shape)]));
-}
 
 /** Reads weights. @throws {CheckpointError} the file cannot be read, is truncated or no safetensors file */
 export async function loadWeights(path: string): Promise<StateDict> {

@@ -1,8 +1,9 @@
 /**
- * The settings of a dense Vision Transformer, read off the shapes of its weights.
+ * The settings of a Vision Transformer, read off the names and shapes of its weights.
  * @module
  */
 import { CheckpointError } from "../engine/errors.ts";
+import type { MoeVitOptions } from "./moe_vit_config.ts";
 import type { VitOptions } from "./vit_config.ts";
 
 /** Channels of a head of the attention in all of the papers' models; a state dict does not show it. */
@@ -49,4 +50,64 @@ export function inferVitOptions(
     fcNorm,
     initValues: shapes.has("blocks.0.ls1.gamma") ? 1 : null,
   };
+}
+
+/**
+ * The same for a model that may have experts in place of some MLPs (a dense one has no `moeLayers` then). Temperatures are
+ * weights; noise and dropout, which shapes do not show, are none.
+ * @param shapes the authors' names, without a prefix
+ * @param headDim channels of a head; default 64
+ * @throws {CheckpointError} these are no weights of a ViT; names what is missing
+ */
+export function inferMoeVitOptions(
+  shapes: ReadonlyMap<string, readonly number[]>,
+  headDim: number = HEAD_DIM,
+): MoeVitOptions {
+  const dense = inferVitOptions(shapes, headDim);
+  const moeLayers = [...shapes.keys()]
+    .map((name) => /^blocks\.(\d+)\.mlp\.phi$/.exec(name)?.[1])
+    .filter((block) => block !== undefined).map(Number).sort((a, b) => a - b);
+  if (moeLayers.length === 0) return dense;
+  const of = (name: string): readonly number[] | undefined =>
+    shapes.get(`blocks.${moeLayers[0]}.mlp.${name}`);
+  const [experts, slotsPerExpert] = of("phi")!;
+  const [coreExperts, coreHidden] = of("core_experts.vit_fc1.weight") ?? [];
+  const [univExperts, univHidden] = of("univ_experts.vit_fc1.weight") ?? [];
+  const hidden = coreHidden ?? of("experts.vit_fc1.weight")?.[1];
+  if (hidden === undefined || (coreHidden !== undefined && univHidden === undefined)) {
+    throw new CheckpointError(
+      `blocks.${
+        moeLayers[0]
+      }.mlp has routing embeddings (phi), but not the experts of a SpheroMoE or Soft MoE layer`,
+    );
+  }
+  // Numbers of neurons are rounded down later: half a neuron more comes out as the same number.
+  const compressRatio = (hidden + 0.5) / (4 * dense.embedDim!);
+  return {
+    ...dense,
+    moeLayers,
+    slotsPerExpert,
+    compressRatio,
+    slotLayernorm: of("slot_norm.weight") !== undefined,
+    ...(coreExperts === undefined
+      ? {
+        ifDualpath: false,
+        numExperts: experts,
+        layerScale: [...shapes.keys()].some((name) => /\.mlp\.experts\.scale_in\./.test(name)),
+      }
+      : {
+        coreExperts,
+        univExperts,
+        univFactor: (univHidden! + 0.5) / (4 * compressRatio * dense.embedDim!),
+      }),
+  };
+}
+
+/** What stands in front of a ViT's names in a file, such as `module.`; "" where nothing does. */
+export function vitPrefix(names: Iterable<string>): string {
+  const last = "patch_embed.proj.weight";
+  for (const name of names) {
+    if (name === last || name.endsWith(`.${last}`)) return name.slice(0, -last.length);
+  }
+  return "";
 }

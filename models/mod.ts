@@ -29,7 +29,7 @@ export {
   moeVitConfig,
   type MoeVitOptions,
 } from "./moe_vit_config.ts";
-export { inferVitOptions } from "./infer_config.ts";
+export { inferMoeVitOptions, inferVitOptions, vitPrefix } from "./infer_config.ts";
 export { type Preset, type PresetName, presetNamed, PRESETS, visionModel } from "./presets.ts";
 export {
   recycle,

@@ -23,7 +23,8 @@ import { trainGaze } from "../gaze/trainer.ts";
 import { CARD_KEY } from "../gaze/weights_card.ts";
 import { stopIfAsked } from "../interrupt.ts";
 import { removeRun } from "../run_checkpoint.ts";
-import { arraysOf, loadWeights, stateOf } from "../weights.ts";
+import { arraysOf, stateOf } from "../state_arrays.ts";
+import { loadWeights } from "../weights.ts";
 import { modelOptions, pretrainModel } from "./arms.ts";
 import {
   armConfig,

@@ -31,27 +31,51 @@ export interface LayerUsage {
   readonly active: readonly number[];
 }
 
+/** What a model says of one image, and the way that its patches took. */
+export interface Answer {
+  /** One for each class, before the softmax. */
+  readonly logits: Float32Array;
+  /** Empty for a dense model. */
+  readonly layers: readonly LayerRouting[];
+}
+
+/** The answer to one image, [C, H, W] as the model takes it, and its way, from one forward pass. */
+export async function answerOf(
+  device: Device,
+  model: VisionTransformer,
+  pixels: Float32Array,
+): Promise<Answer> {
+  const { logits, layers } = await forward(device, model, pixels, shapeOfOne(model), true);
+  return { logits: logits!, layers: layers.map(layerRouting) };
+}
+
 /** The way of one image, [C, H, W] as the model takes it, through each mixture layer. */
 export async function routingOf(
   device: Device,
   model: VisionTransformer,
   pixels: Float32Array,
 ): Promise<LayerRouting[]> {
-  const { inChans } = model.config;
-  const shape = [1, inChans, ...imageSize(model.config)];
-  const found = await weightsOf(device, model, pixels, shape);
-  return found.map(({ layer, coreExperts, experts, tokens, prefix, dispatch, combine }) => {
-    const slots = dispatch.length / tokens / experts;
-    const grid = (values: ArrayLike<number>, scale: number): number[][] =>
-      Array.from({ length: experts }, (_, e) =>
-        Array.from({ length: tokens - prefix }, (_, n) => {
-          let sum = 0;
-          const from = ((n + prefix) * experts + e) * slots;
-          for (let s = 0; s < slots; s++) sum += values[from + s];
-          return Number((sum * scale).toPrecision(4));
-        }));
-    return { layer, coreExperts, dispatch: grid(dispatch, 1 / slots), combine: grid(combine, 1) };
-  });
+  if (!(model instanceof VisionTransformerMoe)) return [];
+  return (await forward(device, model, pixels, shapeOfOne(model), false)).layers.map(layerRouting);
+}
+
+function shapeOfOne({ config }: VisionTransformer): number[] {
+  return [1, config.inChans, ...imageSize(config)];
+}
+
+function layerRouting(
+  { layer, coreExperts, experts, tokens, prefix, dispatch, combine }: LayerWeights,
+): LayerRouting {
+  const slots = dispatch.length / tokens / experts;
+  const grid = (values: ArrayLike<number>, scale: number): number[][] =>
+    Array.from({ length: experts }, (_, e) =>
+      Array.from({ length: tokens - prefix }, (_, n) => {
+        let sum = 0;
+        const from = ((n + prefix) * experts + e) * slots;
+        for (let s = 0; s < slots; s++) sum += values[from + s];
+        return Number((sum * scale).toPrecision(4));
+      }));
+  return { layer, coreExperts, dispatch: grid(dispatch, 1 / slots), combine: grid(combine, 1) };
 }
 
 /** Images a forward pass. */
@@ -65,6 +89,7 @@ export async function usageOf(
   transform: Transform,
   count: number,
 ): Promise<LayerUsage[]> {
+  if (!(model instanceof VisionTransformerMoe)) return [];
   const loader = new BatchLoader(images, {
     batchSize: Math.min(BATCH, images.count),
     shuffle: false,
@@ -74,7 +99,7 @@ export async function usageOf(
     [];
   let patches = 0, done = 0;
   for await (const batch of loader.epoch()) {
-    const found = await weightsOf(device, model, batch.images, batch.shape);
+    const found = (await forward(device, model, batch.images, batch.shape, false)).layers;
     for (const [i, { layer, coreExperts, experts, tokens, prefix, combine }] of found.entries()) {
       const sum = sums[i] ??= {
         layer,
@@ -117,39 +142,41 @@ interface LayerWeights {
   readonly combine: Float32Array;
 }
 
-async function weightsOf(
+/** One forward pass; what it computes on its way is read where it is asked for. */
+async function forward(
   device: Device,
   model: VisionTransformer,
   images: Float32Array,
   shape: readonly number[],
-): Promise<LayerWeights[]> {
-  if (!(model instanceof VisionTransformerMoe)) return [];
-  const { coreExperts, classToken } = model.config;
+  wantLogits: boolean,
+): Promise<{ logits: Float32Array | null; layers: LayerWeights[] }> {
+  const config = model instanceof VisionTransformerMoe ? model.config : null;
   const pending = await device.step(() =>
     noGrad(() => {
       const found: (Omit<LayerWeights, "dispatch" | "combine"> & {
         readonly reads: readonly Promise<ArrayLike<number>>[];
       })[] = [];
-      model.forward(device.tensor(images, shape), {
+      const logits = model.forward(device.tensor(images, shape), {
         onSite: (site, x: Tensor, block) => {
           const { mlp } = model.blocks[block];
           if (site !== "norm2" || !(mlp instanceof SpheroMoe || mlp instanceof SoftMoe)) return;
           const experts = mlp.phi.shape[0];
           found.push({
             layer: `blocks.${block}.mlp`,
-            coreExperts: mlp instanceof SpheroMoe ? coreExperts : experts,
+            coreExperts: mlp instanceof SpheroMoe ? config!.coreExperts : experts,
             experts,
             tokens: x.shape[1],
-            prefix: classToken ? 1 : 0,
+            prefix: config!.classToken ? 1 : 0,
             reads: [mlp.dispatchWeights(x).data(), mlp.combineWeights(x).data()],
           });
         },
       });
-      return found;
+      return { found, logits: wantLogits ? logits.data() : null };
     })
   );
-  return await Promise.all(pending.map(async ({ reads, ...layer }) => {
+  const layers = await Promise.all(pending.found.map(async ({ reads, ...layer }) => {
     const [dispatch, combine] = await Promise.all(reads);
     return { ...layer, dispatch: dispatch as Float32Array, combine: combine as Float32Array };
   }));
+  return { logits: await pending.logits as Float32Array | null, layers };
 }

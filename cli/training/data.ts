@@ -5,14 +5,7 @@
 import { loadFashionMnist, loadMnist } from "../../data/datasets.ts";
 import { cifarIn, isIdxFolder, loadCifarFolder, loadIdxFolder } from "../../data/files.ts";
 import { openImageFolder, type SourceParts } from "../../data/folder_source.ts";
-import {
-  type DatasetParts,
-  type FloatImage,
-  type ImageSource,
-  makeImage,
-  type Rng,
-  sourceOf,
-} from "../../data/mod.ts";
+import { type DatasetParts, type ImageSource, type Rng, sourceOf } from "../../data/mod.ts";
 import { DataError } from "../../engine/mod.ts";
 
 /** What the usage of a command says of the option. */
@@ -59,37 +52,4 @@ export function limited(source: ImageSource, count: number, rng: Rng): ImageSour
     fingerprint: `${count} of ${source.fingerprint}, seed ${rng.seed}`,
     image: (index) => source.image(ranked[index]),
   };
-}
-
-/**
- * The same images with as many channels as a model takes: grey is repeated, colours become their brightness.
- * @throws {DataError} neither has 1 channel
- */
-export function withChannels(source: ImageSource, channels: number): ImageSource {
-  if (source.channels === channels) return source;
-  const convert = source.channels === 1 ? repeated : channels === 1 ? brightness : null;
-  if (convert === null) {
-    throw new DataError(`images have ${source.channels} channels, the model takes ${channels}`);
-  }
-  return {
-    ...source,
-    channels,
-    image: async (index) => convert(await source.image(index), channels),
-  };
-}
-
-function repeated({ height, width, data }: FloatImage, channels: number): FloatImage {
-  const image = makeImage(channels, height, width);
-  for (let c = 0; c < channels; c++) image.data.set(data, c * height * width);
-  return image;
-}
-
-/** With the weights of ITU-R 601, as PIL's `convert("L")`. */
-function brightness({ height, width, data }: FloatImage): FloatImage {
-  const image = makeImage(1, height, width);
-  const size = height * width;
-  for (let i = 0; i < size; i++) {
-    image.data[i] = 0.299 * data[i] + 0.587 * data[size + i] + 0.114 * data[2 * size + i];
-  }
-  return image;
 }

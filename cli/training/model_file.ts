@@ -3,9 +3,8 @@
  * its classes are called. Any safetensors reader opens them.
  * @module
  */
-import { CheckpointError } from "../../engine/mod.ts";
 import { saveSafetensorsFile } from "../../io/files.ts";
-import { openWeights, SafetensorsReader, weightsSource } from "../../io/mod.ts";
+import { openWeights, weightsSource } from "../../io/mod.ts";
 import {
   loadPretrained,
   type MoeVitOptions,
@@ -13,21 +12,9 @@ import {
   visionModel,
   type VisionTransformer,
 } from "../../models/mod.ts";
-import { arraysOf } from "../weights.ts";
+import { arraysOf } from "../state_arrays.ts";
 import { openWeightsFile } from "../weights_file.ts";
-import { PLAIN, type Recipe, recipeWith } from "./recipe.ts";
-
-/** What a file says of its model. */
-export interface ModelCard {
-  /** Settings of the model. */
-  readonly model: MoeVitOptions;
-  /** How it was trained; evaluation takes the images' size and normalisation from it. */
-  readonly recipe: Recipe;
-  /** The classes' names, where they are known. */
-  readonly names: readonly string[] | null;
-}
-
-const KEY = "wgrad";
+import { cardMetadata, cardOf, type ModelCard } from "./model_card.ts";
 
 /** Writes a model in one step. @throws {CheckpointError} the disk is full and the like */
 export async function saveModel(
@@ -35,8 +22,7 @@ export async function saveModel(
   model: VisionTransformer,
   card: ModelCard,
 ): Promise<void> {
-  const metadata = [["format", "pt"], [KEY, JSON.stringify(card)]] as const;
-  await saveSafetensorsFile(path, arraysOf(await model.stateDict()), metadata);
+  await saveSafetensorsFile(path, arraysOf(await model.stateDict()), cardMetadata(card));
 }
 
 /**
@@ -45,18 +31,7 @@ export async function saveModel(
  */
 export async function readCard(path: string): Promise<ModelCard | null> {
   await using source = await openWeightsFile(path);
-  const reader = await openWeights(source);
-  const text = reader instanceof SafetensorsReader ? reader.metadata.get(KEY) : undefined;
-  if (text === undefined) return null;
-  try {
-    const { model, recipe, names } = JSON.parse(text);
-    return { model, recipe: recipeWith(PLAIN, recipe), names: names ?? null };
-  } catch (cause) {
-    const why = (cause as Error).message;
-    throw new CheckpointError(`${path}: its description of the model is damaged (${why})`, {
-      cause,
-    });
-  }
+  return cardOf(await openWeights(source), path);
 }
 
 /**

@@ -7,7 +7,8 @@ import { duration } from "../progress.ts";
 import { escapeHtml, page } from "../report/html.ts";
 import { confusionTable } from "../report/confusion.ts";
 import { lineChart, runningMean } from "../report/line_chart.ts";
-import type { ClassifierResult, Evaluation } from "./classifier.ts";
+import type { ClassifierResult } from "./classifier.ts";
+import type { Evaluation } from "./evaluation.ts";
 import type { Recipe } from "./recipe.ts";
 import type { AccuracyAt } from "../run_checkpoint.ts";
 

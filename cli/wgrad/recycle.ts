@@ -28,6 +28,7 @@ import {
   type SiteStats,
   siteStats,
   VisionTransformer,
+  vitPrefix,
 } from "../../models/mod.ts";
 import type { StateSource } from "../../nn/mod.ts";
 import { discardOnInterrupt } from "../interrupt.ts";
@@ -207,7 +208,7 @@ async function openDense(
 ): Promise<DenseFile> {
   const opened = files.use(await openWeightsFile(file));
   const source = weightsSource(await openWeights(opened, { part }));
-  const prefix = prefixOf(source.shapes.keys());
+  const prefix = vitPrefix(source.shapes.keys());
   const shapes = new Map(
     [...source.shapes].map(([name, shape]) => [
       name.startsWith(prefix) ? name.slice(prefix.length) : name,
@@ -231,15 +232,6 @@ async function openDense(
     if (!(error instanceof CheckpointError || error instanceof ShapeError)) throw error;
     throw new CheckpointError(`${file}: ${error.message}`, { cause: error });
   }
-}
-
-/** What stands in front of a ViT's names in a file. */
-function prefixOf(names: Iterable<string>): string {
-  const last = "patch_embed.proj.weight";
-  for (const name of names) {
-    if (name === last || name.endsWith(`.${last}`)) return name.slice(0, -last.length);
-  }
-  return "";
 }
 
 /** Statistics of the dense model, and what they were measured on. */

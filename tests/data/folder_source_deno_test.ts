@@ -1,7 +1,8 @@
 /** Folders of pictures as sources: parts, division, decoding, fingerprints. */
 import { join } from "node:path";
 import { encodePng } from "../../cli/png.ts";
-import { limited, withChannels } from "../../cli/training/data.ts";
+import { limited } from "../../cli/training/data.ts";
+import { withChannels } from "../../cli/training/channels.ts";
 import { openImageFolder } from "../../data/folder_source.ts";
 import { loadCifarFolder } from "../../data/files.ts";
 import { BatchLoader, centerResizedCrop, Rng } from "../../data/mod.ts";

@@ -23,4 +23,8 @@ export interface LivePage {
   /** Its script, relative to the project. */
   readonly script: string;
   readonly files: readonly SiteFile[];
+  /** Its style sheet besides the site's, relative to the project. */
+  readonly style?: string;
+  /** Files that are made when the site is built, by their place in the site. */
+  readonly made?: () => Promise<ReadonlyMap<string, Uint8Array>>;
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import type { LivePage } from "./live_page.ts";
+import { MOE_PAGE } from "./moe/page.ts";
 
 /** All live pages. */
-export const LIVE_PAGES: readonly LivePage[] = [];
+export const LIVE_PAGES: readonly LivePage[] = [MOE_PAGE];

@@ -51,6 +51,9 @@ export async function buildSite(): Promise<Site> {
     for (const { path, source } of page.files) {
       site.set(path, await Deno.readFile(join(PROJECT_ROOT, source)));
     }
+    const { style, made } = page;
+    if (style) site.set(style, await Deno.readFile(join(PROJECT_ROOT, style)));
+    for (const [path, bytes] of await made?.() ?? []) site.set(path, bytes);
   }
   for (const [path, source] of sources) {
     add(`source/${path}.html`, sourcePage(path, source, highlight));

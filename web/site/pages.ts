@@ -57,12 +57,13 @@ export function indexPage(): string {
 }
 
 /** A page on which something runs. */
-export function livePage({ title, about, body, script }: LivePage): string {
+export function livePage({ title, about, body, script, style }: LivePage): string {
   return layout({
     title,
     description: about,
     root: "",
     scripts: [script.replace(/\.ts$/, ".js")],
+    styles: style === undefined ? [] : [style],
     body: body(),
   });
 }
