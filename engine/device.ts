@@ -635,7 +635,7 @@ export class Device {
    */
   async estimate(fn: () => unknown): Promise<MemoryEstimate> {
     return await this.dryRun(({ step }) =>
-      new Forecast(this.#pool.state).run(step(fn, "estimate")).estimate
+      new Forecast(this.#pool.state, this.#pipelines.texels.held).run(step(fn, "estimate")).estimate
     );
   }
 
@@ -720,6 +720,7 @@ export class Device {
         void this.flush(); // what was recorded so far may still copy from its results
         this.#tail = this.#tail.then(() => {
           for (const allocation of replay.allocations) this.#pool.release(allocation);
+          for (const copy of replay.copies) this.#pipelines.texels.use([copy], -1);
           if (replay.uniform) {
             this.#pipelines.forget(replay.uniform);
             replay.uniform.destroy();
@@ -851,6 +852,7 @@ export class Device {
   /** Gives the pool's free buffers back to the system. */
   trim(): void {
     this.#pool.trim();
+    this.#pipelines.texels.trim();
   }
 
   /** Ends the device: its memory is freed, pending and later reads reject with `DeviceLostError`. */

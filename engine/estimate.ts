@@ -7,6 +7,7 @@ import type { CapturedList } from "./capture.ts";
 import { OutOfMemoryError } from "./errors.ts";
 import { type PoolState, sizeClass } from "./pool.ts";
 import { type EngineRecord, planReleases, rangesOf } from "./records.ts";
+import { texturesOf } from "./texels.ts";
 
 /** One buffer of an estimate. */
 export interface EstimatedTensor {
@@ -22,7 +23,7 @@ export interface EstimatedTensor {
 export interface MemoryEstimate {
   /** Most bytes that tensors hold at once, what is live before included. Compare `device.memory.peakBytes`. */
   readonly peakBytes: number;
-  /** The same with the free buffers that wait in the pool. Compare `device.memory.reservedBytes`. */
+  /** The same with the free buffers that wait in the pool, and textures. Compare `device.memory.reservedBytes`. */
   readonly reservedBytes: number;
   /** Bytes that stay live afterwards. */
   readonly liveBytes: number;
@@ -39,17 +40,22 @@ export class Forecast {
   readonly #lasting: EstimatedTensor[] = [];
   /** Free buffers by size. */
   readonly #free: Map<number, number>;
+  readonly #textures = new Set<string>();
   #live: number;
   #reserved: number;
   #peak: number;
   #mostReserved: number;
   #atPeak: EstimatedTensor[] = [];
 
-  /** @param pool what it holds at the beginning; default: nothing */
-  constructor(pool: PoolState = EMPTY) {
+  /**
+   * @param pool what it holds at the beginning; default: nothing
+   * @param textures those that there are, with their bytes (texels.ts); default: none
+   */
+  constructor(pool: PoolState = EMPTY, textures: ReadonlyMap<string, number> = new Map()) {
     this.#live = this.#peak = pool.liveBytes;
     this.#reserved = this.#mostReserved = pool.reservedBytes;
     this.#free = new Map(pool.free);
+    this.#addTextures(textures);
   }
 
   /**
@@ -57,6 +63,7 @@ export class Forecast {
    * from its beginning, as that is how the second run finds it.
    */
   run(records: readonly EngineRecord[]): this {
+    this.#addTextures(texturesOf(records));
     const frees = planReleases(records);
     const released = new Set([...frees.values()].flat());
     for (const record of records) {
@@ -80,6 +87,7 @@ export class Forecast {
 
   /** Takes the memory of a captured list, which keeps what its plan says until it is disposed of. */
   capture({ list, plan }: Pick<CapturedList<unknown>, "list" | "plan">): this {
+    this.#addTextures(texturesOf(list));
     const ranges = new Map(list.flatMap(rangesOf).map((range) => [range.buffer, range]));
     for (const { bytes, tenants } of plan) {
       const size = Math.max(16, Math.ceil(bytes / 4) * 4);
@@ -101,6 +109,15 @@ export class Forecast {
       this.#grow(tensor.bytes, tensor.bytes);
     }
     return this;
+  }
+
+  /** Textures are shared by all that runs, and stay. */
+  #addTextures(textures: ReadonlyMap<string, number>): void {
+    for (const [key, bytes] of textures) {
+      if (this.#textures.has(key)) continue;
+      this.#textures.add(key);
+      this.#grow(0, bytes);
+    }
   }
 
   /** Memory for a buffer that has none. */
@@ -156,6 +173,7 @@ export function mostBytes(records: readonly EngineRecord[]): number {
       bytes += Math.max(sizeClass(buffer.bytes), buffer.bytes);
     }
   }
+  for (const size of texturesOf(records).values()) bytes += size;
   return bytes;
 }
 

@@ -123,7 +123,8 @@ export class Executor {
 
   async #run(records: readonly EngineRecord[], observers: Observers): Promise<void> {
     try {
-      if (this.pool.stats.reservedBytes + mostBytes(records) > this.budget) {
+      const { pool, pipelines: { texels } } = this;
+      if (pool.stats.reservedBytes + texels.bytes + mostBytes(records) > this.budget) {
         this.expectRoom("This step", (forecast) => forecast.run(records));
       }
       await this.prepare(records, observers);
@@ -186,9 +187,11 @@ export class Executor {
    * @throws {OutOfMemoryError} when it does not fit at all; nothing is allocated then
    */
   expectRoom(what: string, play: (forecast: Forecast) => Forecast): void {
-    if (play(new Forecast(this.pool.state)).estimate.reservedBytes <= this.budget) return;
+    const forecast = () => play(new Forecast(this.pool.state, this.pipelines.texels.held)).estimate;
+    if (forecast().reservedBytes <= this.budget) return;
     this.pool.trim();
-    assertWithinBudget(what, play(new Forecast(this.pool.state)).estimate, this.budget);
+    this.pipelines.texels.trim();
+    assertWithinBudget(what, forecast(), this.budget);
   }
 
   /**

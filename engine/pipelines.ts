@@ -62,13 +62,13 @@ export class Pipelines {
   #compiling = new Map<string, Promise<void>>();
   #layouts = new Map<string, BoundLayout>();
   #groups = new Map<string, GPUBindGroup>();
-  #groupsOf = new Map<GPUBuffer, Set<string>>();
+  #groupsOf = new Map<GPUBuffer | GPUTextureView, Set<string>>();
   #ids = new Map<GPUBuffer | GPUTextureView, number>();
   #nextId = 1;
   /** What programs read instead of buffers. */
   readonly texels: Texels;
   constructor(private readonly gpu: GPUDevice) {
-    this.texels = new Texels(gpu);
+    this.texels = new Texels(gpu, (view) => this.forget(view));
   }
 
   /** The compiled program; `prepare` must have finished for it. */
@@ -216,16 +216,16 @@ export class Pipelines {
       });
       this.#groups.set(key, group);
       this.#remember(uniform, key);
-      for (const r of ranges) if (!r.view) this.#remember(r.buffer, key);
+      for (const r of ranges) this.#remember(r.view ?? r.buffer, key);
     }
     return group;
   }
 
-  /** Forgets the bind groups that name a buffer; called when it is destroyed. */
-  forget(buffer: GPUBuffer): void {
-    for (const key of this.#groupsOf.get(buffer) ?? []) this.#groups.delete(key);
-    this.#groupsOf.delete(buffer);
-    this.#ids.delete(buffer);
+  /** Forgets the bind groups that name a buffer or texture; called when it is destroyed. */
+  forget(bound: GPUBuffer | GPUTextureView): void {
+    for (const key of this.#groupsOf.get(bound) ?? []) this.#groups.delete(key);
+    this.#groupsOf.delete(bound);
+    this.#ids.delete(bound);
   }
 
   #idOf(bound: GPUBuffer | GPUTextureView): number {
@@ -234,9 +234,9 @@ export class Pipelines {
     return id;
   }
 
-  #remember(buffer: GPUBuffer, key: string): void {
-    let keys = this.#groupsOf.get(buffer);
-    if (!keys) this.#groupsOf.set(buffer, keys = new Set());
+  #remember(bound: GPUBuffer | GPUTextureView, key: string): void {
+    let keys = this.#groupsOf.get(bound);
+    if (!keys) this.#groupsOf.set(bound, keys = new Set());
     keys.add(key);
   }
 }

@@ -30,7 +30,7 @@ export interface MemoryStats {
   readonly liveBuffers: number;
   /** The most `liveBytes` since the start or the last `resetPeak()`. */
   readonly peakBytes: number;
-  /** Live bytes and those of the free buffers that wait in the pool. */
+  /** Live bytes, those of the free buffers that wait in the pool, and those of textures that kernels read through. */
   readonly reservedBytes: number;
   /** Live buffers and the free ones. */
   readonly reservedBuffers: number;

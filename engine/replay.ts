@@ -72,6 +72,8 @@ export interface Replay {
   /** Memory the plan holds. */
   readonly allocations: readonly Allocation[];
   readonly uniform: GPUBuffer | null;
+  /** Copies into textures, which must stay alive. */
+  readonly copies: readonly TexelCopy[];
   /** Buffers from outside that it uses; they must stay alive. */
   readonly external: readonly VirtualBuffer[];
   /** Buffers it writes that are read after it: its results and what it updates. */
@@ -112,6 +114,7 @@ export function buildReplay(
   };
 
   const uniforms = new UniformWriter(gpu);
+  const copies: TexelCopy[] = [];
   const segments: ReplaySegment[] = [];
   const deferred: (() => void)[] = []; // bind groups need the uniform buffer, whose size is known at the end
   let segment: ReplaySegment = { uploads: [], commands: [], encoded: [] };
@@ -137,6 +140,8 @@ export function buildReplay(
     deferred.push(() => {
       const compiled = pipelines.get(program);
       const texels = pipelines.texels.bind(program, ranges);
+      pipelines.texels.use(texels.copies, 1);
+      copies.push(...texels.copies);
       const group = pipelines.group(compiled, program, uniforms.buffer!, texels.ranges);
       commands[at] = {
         kind: "dispatch",
@@ -208,6 +213,7 @@ export function buildReplay(
     ms: total,
     allocations,
     uniform: uniforms.buffer,
+    copies,
     external: [...external],
     written: [...written],
   };

@@ -8,6 +8,7 @@
 import { type Binding, ELEMENT_BYTES, type ElementType, type Program } from "../kernels/kernel.ts";
 import { MAX_TEXEL_ROWS, TEXEL_ROW } from "../kernels/texels.ts";
 import type { BoundRange } from "./pipelines.ts";
+import type { EngineRecord } from "./records.ts";
 
 /** A copy of a buffer's range into a texture, row by row. */
 export interface TexelCopy {
@@ -36,20 +37,68 @@ const FORMATS: Partial<Record<ElementType, GPUTextureFormat>> = {
   "vec4<f16>": "rgba16float",
 };
 
-interface Held {
+/** A texture as it has to be. */
+interface Wanted {
+  /** Tells it from others: its place in the bindings, its elements, its rows. */
+  readonly key: string;
+  readonly rows: number;
+  readonly format: GPUTextureFormat;
+  readonly bytes: number;
+}
+
+interface Held extends Wanted {
   readonly texture: GPUTexture;
   readonly view: GPUTextureView;
+  /** Captured steps that bind it. */
+  users: number;
+}
+
+/** The texture for `count` texels of a binding that is the `place`th of its program to be read so. */
+function wanted(place: number, { type }: Binding, count: number): Wanted {
+  const rows = texelRows(count);
+  return {
+    key: `${place} ${type} ${rows}`,
+    rows,
+    format: FORMATS[type]!,
+    bytes: TEXEL_ROW * rows * ELEMENT_BYTES[type],
+  };
+}
+
+/** The textures that dispatches will need, with their bytes. */
+export function texturesOf(records: readonly EngineRecord[]): Map<string, number> {
+  const textures = new Map<string, number>();
+  for (const record of records) {
+    if (record.kind !== "dispatch") continue;
+    let place = 0;
+    record.kernel.program.bindings.forEach((binding, i) => {
+      if (!binding.texels) return;
+      const count = record.ranges[i].bytes / ELEMENT_BYTES[binding.type];
+      const { key, bytes } = wanted(place++, binding, count);
+      textures.set(key, bytes);
+    });
+  }
+  return textures;
 }
 
 /** The textures of one device. */
 export class Texels {
   readonly #held = new Map<string, Held>();
-  #bytes = 0;
-  constructor(private readonly gpu: GPUDevice) {}
+  /** @param onDestroy told of every texture that is destroyed, so that bind groups naming it are forgotten */
+  constructor(
+    private readonly gpu: GPUDevice,
+    private readonly onDestroy: (view: GPUTextureView) => void,
+  ) {}
 
-  /** Bytes of all textures; they stay until the device is destroyed. */
+  /** Bytes of each texture there is. They stay until `trim`. */
+  get held(): ReadonlyMap<string, number> {
+    return new Map([...this.#held.values()].map(({ key, bytes }) => [key, bytes]));
+  }
+
+  /** Bytes of all textures. */
   get bytes(): number {
-    return this.#bytes;
+    let sum = 0;
+    for (const { bytes } of this.#held.values()) sum += bytes;
+    return sum;
   }
 
   /** Binds textures where the program reads through some; all else stays. */
@@ -59,40 +108,47 @@ export class Texels {
     const bound = ranges.map((range, i): BoundRange => {
       const binding = program.bindings[i];
       if (!binding.texels) return range;
-      const size = texelBytes(binding), count = range.size / size;
-      const { texture, view } = this.#take(copies.length, binding, count);
+      const size = ELEMENT_BYTES[binding.type], count = range.size / size;
+      const { texture, view } = this.#take(wanted(copies.length, binding, count));
       copies.push({ source: range, texture, bytesPerRow: TEXEL_ROW * size, count });
       return { ...range, view };
     });
     return { ranges: bound, copies };
   }
 
-  /** Gives all textures back. */
-  destroy(): void {
-    for (const { texture } of this.#held.values()) texture.destroy();
-    this.#held.clear();
-    this.#bytes = 0;
+  /** A captured step binds the textures of these copies (+1), or does no more (-1). */
+  use(copies: readonly TexelCopy[], change: 1 | -1): void {
+    for (const held of this.#held.values()) {
+      if (copies.some(({ texture }) => texture === held.texture)) held.users += change;
+    }
   }
 
-  #take(place: number, binding: Binding, count: number): Held {
-    const rows = texelRows(count), key = `${place} ${binding.type} ${rows}`;
-    let held = this.#held.get(key);
+  /** Gives back the textures that no captured step binds. */
+  trim(): void {
+    for (const { key, texture, view, users } of [...this.#held.values()]) {
+      if (users > 0) continue;
+      this.onDestroy(view);
+      texture.destroy();
+      this.#held.delete(key);
+    }
+  }
+
+  #take(wanted: Wanted): Held {
+    let held = this.#held.get(wanted.key);
     if (held === undefined) {
+      const { key, rows, format } = wanted;
+      const size = [TEXEL_ROW, rows];
       const texture = this.gpu.createTexture({
         label: `texels ${key}`,
-        size: [TEXEL_ROW, rows],
-        format: FORMATS[binding.type]!,
+        size,
+        format,
         usage: USAGE,
       });
-      this.#held.set(key, held = { texture, view: texture.createView() });
-      this.#bytes += TEXEL_ROW * rows * texelBytes(binding);
+      held = { ...wanted, texture, view: texture.createView(), users: 0 };
+      this.#held.set(key, held);
     }
     return held;
   }
-}
-
-function texelBytes({ type }: Binding): number {
-  return ELEMENT_BYTES[type];
 }
 
 /** Rows of the texture for so many texels: a power of two, so that there are few sizes. */

@@ -148,7 +148,7 @@ async function measureChoice(
   } finally {
     for (const { watch } of runners) watch.free();
     for (const buffer of buffers.values()) buffer.destroy();
-    pipelines.texels.destroy();
+    pipelines.texels.trim();
   }
 
   async function start({ name, kernels }: Candidate): Promise<Runner> {

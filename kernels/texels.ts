@@ -22,8 +22,8 @@ import type { Target } from "./target.ts";
 /** Texels in a row: 16 KiB of vec4<f32>; in every format a multiple of the 256 bytes that a copy asks for. */
 export const TEXEL_ROW = 1024;
 
-/** Rows that every device's textures may have. */
-export const MAX_TEXEL_ROWS = 8192;
+/** Rows of a texture at most: 32 MiB of vec4<f32>. What is larger stays a buffer, as its copy would be dear in memory. */
+export const MAX_TEXEL_ROWS = 2048;
 
 /** Bytes of a launch below which the copies and a pass of its own cost more than they save. */
 const LEAST_BYTES = 1e5;
