@@ -118,9 +118,10 @@ export class LayerView {
   #listenToPatches(): void {
     const go = (n: number): void => {
       this.#patch = Math.max(0, Math.min(this.#cells.length - 1, n));
-      this.#show({ patch: this.#patch });
+      this.#look({ patch: this.#patch });
     };
-    for (const name of ["pointerover", "pointerdown"] as const) {
+    // Not pointerover: that comes too when the page scrolls to what the keyboard focused, under a pointer at rest.
+    for (const name of ["pointermove", "pointerdown"] as const) {
       this.#grid.addEventListener(name, ({ target }) => {
         const { patch } = (target as SVGElement).dataset;
         if (patch !== undefined) go(Number(patch));
@@ -143,10 +144,10 @@ export class LayerView {
   #listenToTiles(tiles: HTMLElement): void {
     const at = (target: EventTarget | null): number =>
       this.#tiles.findIndex(({ button }) => target instanceof Node && button.contains(target));
-    for (const name of ["pointerover", "focusin", "click"] as const) {
+    for (const name of ["pointermove", "focusin", "click"] as const) {
       tiles.addEventListener(name, ({ target }) => {
         const i = at(target);
-        if (i >= 0) this.#show({ expert: this.#tiles[i].expert });
+        if (i >= 0) this.#look({ expert: this.#tiles[i].expert });
       });
     }
     // One of them is in the tab order; arrows move between them.
@@ -165,6 +166,10 @@ export class LayerView {
       this.#tiles[next].button.tabIndex = 0;
       this.#tiles[next].button.focus();
     });
+  }
+
+  #look(mark: Exclude<Mark, null>): void {
+    if (JSON.stringify(mark) !== JSON.stringify(this.#mark)) this.#show(mark);
   }
 
   #show(mark: Mark): void {

@@ -89,7 +89,7 @@ function experts(): Html {
       <p>Every expert of a layer reads one mean of all patches, weighted by a softmax <em>over the patches</em>: the
       <span class="dispatch">orange</span> map, which sums to 1. What comes back to a patch is a mean of the experts’
       answers, weighted by 1.5-entmax <em>over the slots</em>: the <span class="combine">blue</span> maps, which sum to 1
-      over the experts of a patch, most of them exactly 0. Outlined are the core experts, as wide as the dense MLP; the
+      over the experts of a patch, many of them exactly 0. Outlined are the core experts, as wide as the dense MLP; the
       universal ones have a quarter of its neurons.</p>
       <p
         class="note">Point at an expert or focus it to see what feeds it; point at a patch, or focus the grid and use the

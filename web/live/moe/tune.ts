@@ -18,7 +18,7 @@ import { DENSE_WEIGHTS } from "./places.ts";
 import type { PageRun } from "./run_config.ts";
 
 /** Milliseconds between two drawings of the curves, and between two looks through the model that learns. */
-const REDRAW = 250, LOOK = 1000;
+const REDRAW = 250, LOOK = 3000;
 
 /** The run of the page. */
 export class Tune {
