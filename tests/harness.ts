@@ -67,12 +67,16 @@ const DEFAULT_TIMEOUT = 120;
 
 /**
  * Makes kernels be chosen for another adapter than there is; what is not named stays as it is.
- * @returns makes it true again
+ * @returns makes it as it was again
  */
 export function pretendTarget(device: Device, changes: Partial<Target>): () => void {
+  const own = Object.getOwnPropertyDescriptor(device, "target"); // of an outer pretence
   const value = { ...device.target, ...changes };
   Object.defineProperty(device, "target", { value, configurable: true }); // hides the class's getter
-  return () => void Reflect.deleteProperty(device, "target");
+  return () => {
+    if (own) Object.defineProperty(device, "target", own);
+    else Reflect.deleteProperty(device, "target");
+  };
 }
 
 /** A test that runs in Deno and in Chrome. */
