@@ -137,7 +137,7 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
   };
   await save(record, recycled.model, recipeFor(epochs, settings.shift), out);
   const gaze = await gazePart(device, out, signal);
-  if (gaze !== null) await writeFileAtomic(`${out}/report.html`, demoReport(record, gaze));
+  await writeFileAtomic(`${out}/report.html`, demoReport(record, gaze));
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   console.log(
     `demo: recycled ${percent(record.recycled.accuracy)}, from scratch ${
@@ -147,9 +147,8 @@ async function demo(settings: Settings, signal: AbortSignal): Promise<void> {
   console.log(`demo: report ${out}/report.html`);
 }
 
-/** The report's section on gaze; null as long as no weights of the small MCGaze are committed. */
-async function gazePart(device: Device, out: string, signal: AbortSignal): Promise<string | null> {
-  if (!await Deno.stat(GAZE_WEIGHTS).then(() => true, () => false)) return null;
+/** The report's section on gaze. */
+async function gazePart(device: Device, out: string, signal: AbortSignal): Promise<string> {
   stopIfAsked(signal);
   const { gazeDemo, gazeSection } = await import("./gaze/demo.ts");
   const { loadGazeModel } = await import("./wgrad/gaze.ts");

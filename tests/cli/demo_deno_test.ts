@@ -66,7 +66,9 @@ denoTest(
       assert(!/https?:\/\/|<script/.test(report), "the report is not self-contained");
       const { tensors } = await loadSafetensorsFile(join(whole, "moe_vit.safetensors"));
       assertEquals(tensors.get("blocks.3.mlp.core_experts.vit_fc1.weight")?.shape, [8, 256, 64]);
+      assert(report.includes("gaze") && report.includes("not validated"), "the part on gaze");
       assertEquals([...Deno.readDirSync(whole)].map((e) => e.name).sort(), [
+        "gaze",
         "moe_vit.safetensors",
         "report.html",
         "result.json",
