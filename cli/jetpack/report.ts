@@ -83,6 +83,7 @@ export function verdicts(budget: BudgetSummary, runs: readonly RunResult[]): str
       comparison(all, best.arm.name, `sphero-scratch-t${t}`, "the SpheroMoE from scratch"),
       comparison(all, best.arm.name, "dense-finetuned", "the fine-tuned dense ViT"),
     ].filter((text) => text !== "");
+    if (parts.length === 0) return []; // no rival has run yet
     return [
       `${best.arm.title} (${percent(best.mean)} %, the best of ${compared.length} with ${
         countOf(most, "seed")
