@@ -34,7 +34,8 @@ export const BAR_LAYOUTS = {
   above: { width: 360, left: 4, row: 38, above: 16 },
 } as const satisfies Record<string, BarLayout>;
 
-const RIGHT = 70, TOP = 8, BAR = 14;
+/** `TICK`: the room that a number on the axis needs. */
+const RIGHT = 70, TOP = 8, BAR = 14, TICK = 60;
 
 /** Draws bars from the smallest power of ten below all of them. @param format a value as text */
 export function barChart(
@@ -49,7 +50,9 @@ export function barChart(
   const x = (value: number) =>
     left + (width - left - RIGHT) * (Math.log10(value) - first) / (last - first);
   const height = TOP + row * bars.length + 20;
-  const ticks = Array.from({ length: Math.floor(last) - first + 1 }, (_, i) => 10 ** (first + i));
+  const powers = Array.from({ length: Math.floor(last) - first + 1 }, (_, i) => 10 ** (first + i));
+  const apart = Math.ceil(TICK * powers.length / (width - left - RIGHT));
+  const ticks = powers.filter((_, i) => i % apart === 0);
   const grid = ticks.map((tick) =>
     `<line x1="${fix(x(tick))}" x2="${fix(x(tick))}" y1="0" y2="${
       height - 18
