@@ -57,9 +57,9 @@ export function barChart(
     `<line x1="${fix(x(tick))}" x2="${fix(x(tick))}" y1="0" y2="${
       height - 18
     }" stroke="var(--line)"/>` +
-    `<text x="${fix(x(tick))}" y="${height - 4}" text-anchor="middle">${
-      escapeHtml(format(tick))
-    }</text>`
+    `<text x="${fix(x(tick))}" y="${height - 4}" text-anchor="${
+      x(tick) < TICK / 2 ? "start" : "middle"
+    }">${escapeHtml(format(tick))}</text>`
   );
   const rows = bars.map(({ name, value, low, high, ours, faint }, i) => {
     const nameAt = TOP + row * i, y = nameAt + above, middle = fix(y + 2 + BAR / 2);

@@ -92,7 +92,7 @@ function results(): Html {
               <th scope="col">GFLOP/s</th>
               <th scope="col">GB/s</th>
               <th scope="col">Of the roof</th>
-              <th scope="col">Check</th>
+              <th scope="col">Check, largest error</th>
             </tr>
           </thead>
           <tbody id="rows"></tbody>

@@ -134,7 +134,7 @@ function tableRow({ row, gbs, share }: Rated): HTMLTableRowElement {
   ];
   const verdict = error !== undefined
     ? short(error, 160)
-    : `ok, off by ${check.max_abs?.toExponential(0) ?? "nothing"}`;
+    : `ok, ${check.max_abs!.toExponential(0)}`;
   return element(
     "tr",
     { "data-check": check.ok ? "ok" : "wrong" },
