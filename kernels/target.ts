@@ -37,4 +37,5 @@ export const DEFAULT_TARGET: Target = {
   maxWorkgroupBytes: 16384,
   maxBindingBytes: 134217728,
   features: new Set<string>(),
+  texels: false,
 };

@@ -85,9 +85,10 @@ async function main(): Promise<number> {
     total.failed += counts.failed;
   };
   const drivers = files.filter((file) => file.endsWith("_browser_test.ts"));
-  if (wantDeno) {
+  const alone = files.filter((file) => !drivers.includes(file));
+  if (wantDeno && alone.length > 0) { // given no file, Deno would run every one
     console.log(`Deno: ${Deno.version.deno}, ${adapterLabel(machine.adapter)}`);
-    add("Deno", await runInDeno(files.filter((file) => !drivers.includes(file)), options));
+    add("Deno", await runInDeno(alone, options));
   }
   if (wantChrome && machine.chrome !== null) {
     const portable = files.filter((file) => !/_(deno|browser)_test\.ts$/.test(file));

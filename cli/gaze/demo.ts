@@ -12,7 +12,7 @@ import type { McGaze } from "../../models/mod.ts";
 import { escapeHtml } from "../report/html.ts";
 import { faceDetector } from "./detector.ts";
 import { openFrames } from "./frames.ts";
-import { NOTE } from "./results.ts";
+import { NOTE } from "./rows.ts";
 import { type HeadSource, runGaze } from "./run.ts";
 
 /** What the demo's report shows of gaze. */

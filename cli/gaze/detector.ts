@@ -30,6 +30,7 @@ import { fileURLToPath } from "node:url";
 import type { Box, Picture } from "../../data/gaze/mod.ts";
 import { DataError } from "../../engine/errors.ts";
 import { reason, shrink } from "./pictures.ts";
+import { faceOfTiny, LEAST_TINY_SCORE, TINY_INPUT } from "./tiny_faces.ts";
 
 /** The networks. */
 export const FACE_NETWORKS = ["ssd", "tiny"] as const;
@@ -44,16 +45,10 @@ export type FaceDetector = (picture: Picture) => Promise<readonly Box[]>;
 const MOST = 640;
 
 /** Score from which a face counts. */
-const LEAST_SCORE: Readonly<Record<FaceNetwork, number>> = { ssd: 0.5, tiny: 0.3 };
-
-/** Side of what the tiny network sees, in pixels. */
-const TINY_INPUT = 512;
-
-/**
- * From the tiny network's box to that of the other, hairline to chin: shares of its width and height, and of its height that
- * the middle is higher. Means over the faces of the photographs.
- */
-const FACE_OF_TINY = { width: 0.67, height: 1.04, up: 0.14 } as const;
+const LEAST_SCORE: Readonly<Record<FaceNetwork, number>> = {
+  ssd: 0.5,
+  tiny: LEAST_TINY_SCORE,
+};
 
 /** What is used of the package; it has no types for this build. */
 interface FaceApi {
@@ -114,13 +109,6 @@ export async function faceDetector(network: FaceNetwork = "ssd"): Promise<FaceDe
       pixels.dispose();
     }
   };
-}
-
-function faceOfTiny([x1, y1, x2, y2]: Box): Box {
-  const { width, height, up } = FACE_OF_TINY;
-  const x = (x1 + x2) / 2, y = (y1 + y2) / 2 - up * (y2 - y1);
-  const dx = width * (x2 - x1) / 2, dy = height * (y2 - y1) / 2;
-  return [x - dx, y - dy, x + dx, y + dy];
 }
 
 let loading: Promise<FaceApi> | undefined;

@@ -14,7 +14,7 @@
 import { readFile } from "node:fs/promises";
 import type { Box, Picture } from "../../data/gaze/mod.ts";
 import type { JsonObject } from "../../io/mod.ts";
-import type { GazeRow } from "./results.ts";
+import type { GazeRow } from "./rows.ts";
 
 /** A frame that came. */
 export interface SeenFrame {

@@ -27,7 +27,8 @@ import type { FrameSource, InputFrame } from "./frames.ts";
 import { frameDigest } from "./journal.ts";
 import { animate, drawOver } from "./pictures.ts";
 import { gazePredictor, type ShownHead } from "./predictor.ts";
-import { type GazeFacts, GazeResults, type GazeRow, gazeRow, NOTE } from "./results.ts";
+import { GazeResults } from "./results.ts";
+import { type GazeFacts, type GazeRow, gazeRow, NOTE } from "./rows.ts";
 import { Stages } from "./stages.ts";
 
 /** Where heads are. */

@@ -14,7 +14,7 @@ import { openWeights, weightsSource } from "../../io/weights.ts";
 import { McGaze, MCGAZE_PRESETS, type McGazeOptions } from "../../models/mod.ts";
 import { FACE_NETWORKS, faceDetector, type FaceNetwork } from "../gaze/detector.ts";
 import { openFrames } from "../gaze/frames.ts";
-import { COORDINATES, NOTE } from "../gaze/results.ts";
+import { COORDINATES, NOTE } from "../gaze/rows.ts";
 import { type HeadSource, runGaze } from "../gaze/run.ts";
 import { optionsOfCard } from "../gaze/weights_card.ts";
 import { withInterrupt } from "../interrupt.ts";

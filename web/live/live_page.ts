@@ -22,6 +22,8 @@ export interface LivePage {
   readonly body: () => Html;
   /** Its script, relative to the project. */
   readonly script: string;
+  /** The script of a worker that it starts, relative to the project. */
+  readonly worker?: string;
   readonly files: readonly SiteFile[];
   /** Its style sheet besides the site's, relative to the project. */
   readonly style?: string;

@@ -17,7 +17,7 @@ export type Site = ReadonlyMap<string, Uint8Array>;
 const SCRIPTS = [
   "web/client/index.ts",
   "web/client/chapter.ts",
-  ...LIVE_PAGES.map(({ script }) => script),
+  ...LIVE_PAGES.flatMap(({ script, worker }) => worker ? [script, worker] : [script]),
 ];
 
 /** Every file that a page shows or links, relative to the project. */

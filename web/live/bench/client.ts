@@ -9,9 +9,6 @@ import { Choice } from "./choice.ts";
 import type { News, Order } from "./messages.ts";
 import { Results } from "./results.ts";
 
-/** The worker's script in the site; see `page.ts`. */
-const WORKER = "web/live/bench/worker.js";
-
 const start = byId<HTMLButtonElement>("start"), stop = byId<HTMLButtonElement>("stop");
 const progress = byId("progress"), bar = byId<HTMLProgressElement>("bar");
 const choice = new Choice(), results = new Results();
@@ -39,7 +36,7 @@ async function begin(): Promise<void> {
   if (chosen.length === 0) return complain("failed", new Error("Choose a workload first."));
   const effort = byId<HTMLSelectElement>("effort").value as Order["effort"];
   const order: Order = { runtime: await browserName(navigator as Agent), effort, chosen };
-  worker = new Worker(WORKER, { type: "module" });
+  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   worker.addEventListener("message", ({ data }: MessageEvent<News>) => hear(data, chosen.length));
   worker.addEventListener("error", ({ message }) => {
     fail(message || "the worker that measures did not start");

@@ -3,7 +3,6 @@
  * @module
  */
 import { WORKLOAD_GROUPS } from "../../../bench/workloads/all.ts";
-import { bundle } from "../../../cli/bundle.ts";
 import { Html, html } from "../../site/html.ts";
 import type { LivePage } from "../live_page.ts";
 import { QUICK } from "./quick.ts";
@@ -16,9 +15,9 @@ export const BENCH_PAGE: LivePage = {
     "Measure kernels and models on your adapter: times, rates, and their share of what it can do at best.",
   body,
   script: "web/live/bench/client.ts",
+  worker: "web/live/bench/worker.ts",
   style: "web/live/bench/bench.css",
   files: [],
-  made: () => bundle(["web/live/bench/worker.ts"]),
 };
 
 function body(): Html {

@@ -14,5 +14,6 @@ export const QUICK: ReadonlySet<string> = new Set([
   "matmul 512x512x512",
   "matmul 197x192x768",
   "attention forward 8x3x197x64",
+  "SpheroMoE forward 1x197x192, 98+196 experts",
   "RoIAlign 7x56x56x256, 3 boxes an image",
 ]);

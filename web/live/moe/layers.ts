@@ -107,7 +107,6 @@ export class LayerView {
       const e = shown.expert = experts[i], core = e < coreExperts;
       shown.button.classList.toggle("core", core);
       shown.button.dataset.expert = String(e);
-      shown.button.setAttribute("aria-label", `${nameOf(routing, e)}: ${this.#reads(e)}`);
       shown.name.textContent = core ? `core ${e + 1}` : `univ ${e - coreExperts + 1}`;
       heat(shown.dispatch, dispatch[e], Math.max(...dispatch[e]), DISPATCH);
       heat(shown.combine, combine[e], top, COMBINE);

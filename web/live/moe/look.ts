@@ -117,7 +117,7 @@ export class Look {
     this.ask();
   }
 
-  #show(answer: Answered): void {
+  async #show(answer: Answered): Promise<void> {
     const { model, layers, seen } = answer;
     const canvas = byId<HTMLCanvasElement>("seen");
     paint(canvas, seen);
@@ -136,12 +136,18 @@ export class Look {
       );
     }
     const picture = canvas.toDataURL();
-    layers.forEach((layer, i) => this.#views[i].update(layer, picture));
+    for (const [i, layer] of layers.entries()) {
+      await breathe();
+      this.#views[i].update(layer, picture);
+    }
     place.dataset.answers = String(++this.#answers);
     if (this.#device !== null) place.dataset.adapter = adapterName(this.#device);
     document.documentElement.dataset.ready = "";
   }
 }
+
+/** Lets the page do other things: drawing all layers at once would be felt by a pen that moves. */
+const breathe = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 function describe({ label, net, model, described }: LoadedModel): string {
   const { embedDim, depth, numHeads, patchSize } = net.config,

@@ -25,9 +25,8 @@ function body(): Html {
     <article class="moe">
       <h1>A mixture of experts reads digits</h1>
       <p class="lead">A small Vision Transformer in whose last blocks the MLP has become 8 large and 16 small experts
-      (<a href="https://arxiv.org/abs/2406.04801">MoE Jetpack</a>), run by the kernels of this atlas in your browser. Draw a
-      digit, see the answer and which patches feed which expert; then train the model on this page. Nothing leaves your
-      machine.</p>
+      (MoE Jetpack, arXiv:2406.04801), run by the kernels of this atlas in your browser. Draw a digit, see the answer and
+      which patches feed which expert; then train the model on this page. Nothing leaves your machine.</p>
       <p class="wrong" id="missing" role="alert" hidden></p>
       ${model()} ${input()} ${experts()} ${training()}
     </article>
@@ -88,9 +87,9 @@ function experts(): Html {
       <h2 id="experts-title">Which patches feed which expert</h2>
       <p>Every expert of a layer reads one mean of all patches, weighted by a softmax <em>over the patches</em>: the
       <span class="dispatch">orange</span> map, which sums to 1. What comes back to a patch is a mean of the experts’
-      answers, weighted by 1.5-entmax <em>over the slots</em>: the <span class="combine">blue</span> maps, which sum to 1
-      over the experts of a patch, many of them exactly 0. Outlined are the core experts, as wide as the dense MLP; the
-      universal ones have a quarter of its neurons.</p>
+      answers, weighted by <a href="entmax.html">1.5-entmax</a> <em>over the slots</em>: the
+      <span class="combine">blue</span> maps, which sum to 1 over the experts of a patch, many of them exactly 0. Outlined
+      are the core experts, as wide as the dense MLP; the universal ones have a quarter of its neurons.</p>
       <p
         class="note">Point at an expert or focus it to see what feeds it; point at a patch, or focus the grid and use the
       arrow keys, to see where it goes. Arrow keys also move between experts.</p>

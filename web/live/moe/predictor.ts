@@ -34,7 +34,7 @@ export class Predictor {
   /** Hands answers and errors over. */
   constructor(
     private readonly device: Device,
-    private readonly onAnswer: (answer: Answered) => void,
+    private readonly onAnswer: (answer: Answered) => Promise<void>,
     private readonly onError: (error: unknown) => void,
   ) {}
 
@@ -50,7 +50,7 @@ export class Predictor {
       const question = this.#next;
       this.#next = null;
       try {
-        this.onAnswer(await answer(this.device, question));
+        await this.onAnswer(await answer(this.device, question));
       } catch (error) {
         this.onError(error);
       }
