@@ -7,7 +7,7 @@ import { requestDevice } from "../mod.ts";
 import type { Framework } from "./frameworks/framework.ts";
 import { Wgrad } from "./frameworks/wgrad.ts";
 import { checkResults } from "./harness/check.ts";
-import type { Peer } from "./peers/start.ts";
+import type { Peer } from "./peers/peer.ts";
 import { expectedResults } from "./reference/expected.ts";
 import { matmulWorkload } from "./workloads/matmul.ts";
 

@@ -13,7 +13,7 @@ import { measureRoofline, type Roofline } from "./harness/roofline.ts";
 import { makeRow, rate, type Row, type Setting } from "./harness/row.ts";
 import { firstResults } from "./harness/results.ts";
 import { percentile } from "./harness/statistics.ts";
-import { type Peer, startPeers } from "./peers/start.ts";
+import { type Peer, startPeers } from "./peers/peer.ts";
 import { expectedResults } from "./reference/expected.ts";
 import { runSeries, type ScaledSeries } from "./scaling/run.ts";
 import type { ScalingSeries } from "./scaling/series.ts";

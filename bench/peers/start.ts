@@ -1,11 +1,11 @@
 /**
- * The peers and how they are started, in Deno or in a page.
+ * The peers that there are, and how each is loaded, in Deno or in a page.
  * @module
  */
-import type { Framework, Run } from "../frameworks/framework.ts";
 import { Jax, type JaxApi } from "../frameworks/jax.ts";
 import { Ort, type OrtApi } from "../frameworks/ort.ts";
 import { TensorFlow, type TfApi } from "../frameworks/tfjs.ts";
+import type { Peer } from "./peer.ts";
 import { peerVersion } from "./versions.ts";
 
 /** Where a runtime finds the peers' files. */
@@ -16,16 +16,6 @@ export interface PeerFiles {
   readonly tensorFlow: string;
   /** Loads onnxruntime-node; there only where native code runs. */
   readonly ortNode?: () => OrtApi;
-}
-
-/** A peer with one of its backends. */
-export interface Peer {
-  /** As in the rows, `tfjs 4.22.0 (webgpu)`. */
-  readonly label: string;
-  /** True when it computes on the CPU whatever the adapter. */
-  readonly cpu: boolean;
-  /** Imports its modules; the function it resolves to starts it. */
-  readonly load: () => Promise<() => Promise<Framework>>;
 }
 
 /** All peers that can be tried in a runtime; those on the GPU first, then the floors that run on the processor. */
@@ -43,36 +33,6 @@ export function peersFor(files: PeerFiles): Peer[] {
   ];
 }
 
-/** Starts peers one after another. One that fails stays in the list: each of its rows says why. */
-export async function startPeers(peers: readonly Peer[]): Promise<Framework[]> {
-  const started = new Map<Peer, Framework>();
-  // jax-js makes its workers first: ONNX Runtime's loader puts Node's `Worker` in the place of the runtime's own.
-  const order = peers.toSorted((a, b) => Number(isJax(b)) - Number(isJax(a)));
-  for (const peer of order) {
-    const start = peer.load().then((start) => start());
-    started.set(peer, await start.catch((reason) => new Absent(peer, reason)));
-  }
-  return peers.map((peer) => started.get(peer)!);
-}
-
-function isJax({ label }: Peer): boolean {
-  return label.startsWith(JAX);
-}
-
-/** A peer that did not start. */
-class Absent implements Framework {
-  readonly label: string;
-  readonly cpu: boolean;
-  constructor({ label, cpu }: Peer, readonly reason: unknown) {
-    this.label = label;
-    this.cpu = cpu;
-  }
-
-  prepare(): readonly (() => Promise<Run>)[] {
-    throw this.reason;
-  }
-}
-
 const JAX = "@jax-js/jax";
 
 function jaxPeer(files: PeerFiles, device: "webgpu" | "wasm"): Peer {
@@ -80,6 +40,7 @@ function jaxPeer(files: PeerFiles, device: "webgpu" | "wasm"): Peer {
   return {
     label: `${JAX} ${version} (${device})`,
     cpu: device === "wasm",
+    first: true, // it makes workers, and ONNX Runtime's loader puts Node's `Worker` in the place of the runtime's own
     load: async () => {
       const api: JaxApi = await import(files.url(`${JAX}/dist/index.js`));
       return async () => {

@@ -13,15 +13,26 @@ import { SPHERO_MOE } from "./sphero_moe.ts";
 import { TINY_OPS } from "./tiny_ops.ts";
 import { MODELS } from "./vit.ts";
 
-/** Every workload, the quick ones first, but for the long ones of MCGaze at the end. */
-export const ALL_WORKLOADS: readonly Workload[] = [
-  ...TINY_OPS,
-  ...ROWS,
-  ...MATMULS,
-  ...ATTENTION,
-  ...CONVOLUTIONS,
-  ...ROI_ALIGNS,
-  ...SPHERO_MOE,
-  ...MODELS,
-  ...MCGAZE,
+/** Workloads of a kind. */
+export interface WorkloadGroup {
+  readonly title: string;
+  readonly workloads: readonly Workload[];
+}
+
+/** The quick ones first, but for the long ones of MCGaze at the end. */
+export const WORKLOAD_GROUPS: readonly WorkloadGroup[] = [
+  { title: "Tiny operations", workloads: TINY_OPS },
+  { title: "Rows and elements", workloads: ROWS },
+  { title: "Matrix products", workloads: MATMULS },
+  { title: "Attention", workloads: ATTENTION },
+  { title: "Convolutions", workloads: CONVOLUTIONS },
+  { title: "RoIAlign", workloads: ROI_ALIGNS },
+  { title: "SpheroMoE layers", workloads: SPHERO_MOE },
+  { title: "Vision Transformers", workloads: MODELS },
+  { title: "MCGaze", workloads: MCGAZE },
 ];
+
+/** Every workload, in that order. */
+export const ALL_WORKLOADS: readonly Workload[] = WORKLOAD_GROUPS.flatMap(({ workloads }) =>
+  workloads
+);

@@ -1,10 +1,19 @@
-/** The page that runs the benchmark, in a real browser: a workload to its end, its JSON, stopping, keys, no WebGPU. */
+/**
+ * The live page that measures, in a real browser.
+ * @module
+ */
 import type { Page } from "puppeteer-core";
+import type { Row } from "../../bench/harness/row.ts";
 import { ALL_WORKLOADS } from "../../bench/workloads/all.ts";
+import { QUICK } from "../../web/live/bench/quick.ts";
+import { serveSite } from "../../web/site/serve.ts";
 import { assert, assertEquals, denoTest } from "../harness.ts";
-import { text, withSite } from "./site_in_browser.ts";
+import { siteForTests, text, withSite } from "./site_in_browser.ts";
 
-const FIELDS = [
+/** Two that take no time: one has operations to count, the other bytes alone. */
+const TINY = ["layer norm 1576x192", "matmul 197x192x768"];
+
+const PROMISED = [
   "workload",
   "shape",
   "framework",
@@ -18,93 +27,168 @@ const FIELDS = [
   "p90_ms",
   "gflops",
   "check",
+  "date",
 ];
 
-/** The page, with these workloads chosen and no other. */
-async function opened(open: (path: string) => Promise<Page>, chosen: string[]): Promise<Page> {
-  const page = await open("bench.html");
-  await page.waitForSelector("html[data-ready]");
-  const values = ALL_WORKLOADS.flatMap(({ name, shape }, i) =>
-    chosen.includes(`${name} ${shape}`) ? [String(i)] : []
-  );
-  assertEquals(values.length, chosen.length);
-  await page.$$eval("[name=workload]", (boxes, values) => {
-    for (const box of boxes as HTMLInputElement[]) box.checked = values.includes(box.value);
-  }, values);
-  return page;
+async function withPage(work: (page: Page) => Promise<void>): Promise<void> {
+  await withSite(async (open) => {
+    const page = await open("bench.html");
+    await page.waitForSelector("html[data-ready]");
+    await work(page);
+  });
 }
 
-/** What a click on Save gives the person. */
-async function saved(page: Page): Promise<Record<string, unknown>[]> {
-  const json = await page.evaluate(async () => {
-    const urls: string[] = [];
-    const make = URL.createObjectURL;
-    URL.createObjectURL = (blob) => {
-      urls.push(make(blob));
-      return urls[0];
-    };
-    HTMLAnchorElement.prototype.click = () => {};
-    document.getElementById("save")!.click();
-    return await (await fetch(urls[0])).text();
+/** Chooses these workloads and no others. */
+async function choose(page: Page, names: readonly string[]): Promise<void> {
+  const places = ALL_WORKLOADS.flatMap(({ name, shape }, i) =>
+    names.includes(`${name} ${shape}`) ? [String(i)] : []
+  );
+  assertEquals(places.length, names.length);
+  await page.$eval("#none", (button) => (button as HTMLElement).click());
+  for (const place of places) {
+    await page.$eval(`#groups [value="${place}"]`, (box) => (box as HTMLElement).click());
+  }
+}
+
+const state = (page: Page, name: string): Promise<unknown> =>
+  page.waitForSelector(`#progress[data-state="${name}"]`);
+
+/** The file that the page offers. */
+async function download(page: Page): Promise<Row[]> {
+  const json = await page.$eval("#json", async (link) => {
+    return await (await fetch((link as HTMLAnchorElement).href)).text();
   });
   return JSON.parse(json);
 }
 
-denoTest("bench page: a workload runs to its end, is right, and is saved as JSON", async () => {
-  await withSite(async (open) => {
-    const page = await opened(open, ["layer norm 1576x192"]);
+denoTest(
+  "bench page: what is chosen is measured and right; table, plots and file show it",
+  async () => {
+    await withPage(async (page) => {
+      assert(
+        (await text(page, "#count")).startsWith(`${QUICK.size} of ${ALL_WORKLOADS.length}`),
+        await text(page, "#count"),
+      );
+      await choose(page, TINY);
+      await page.click("#start");
+      await state(page, "finished");
+      assertEquals(
+        await text(page, "#progress"),
+        "Finished, every check passed: 2 of 2 workloads measured.",
+      );
+
+      const rows = await download(page);
+      for (const row of rows) assertEquals(Object.keys(row), PROMISED);
+      assertEquals(
+        rows.map(({ workload, shape, clock }) => `${workload} ${shape}, ${clock}`).slice(2),
+        TINY.flatMap((name) => [`${name}, wall`, `${name}, gpu`]),
+      );
+      assertEquals(rows.slice(0, 2).map(({ workload }) => workload), ["roofline", "roofline"]);
+      for (const { runtime, adapter, software, check, median_ms, p10_ms, p90_ms } of rows) {
+        assert(/^\S*Chrom.* \d+\./.test(runtime), runtime);
+        assert(software && /swiftshader/.test(adapter), adapter);
+        assert(check.ok && p10_ms! <= median_ms! && median_ms! <= p90_ms!, "in order");
+      }
+      for (const { check, median_ms } of rows.slice(2)) {
+        assert(median_ms! > 0 && check.max_abs! < 1e-3, "measured and compared");
+      }
+      const product = rows.find(({ workload, clock }) =>
+        workload === "matmul" && clock === "wall"
+      )!;
+      const flops = 2 * 197 * 192 * 768;
+      assert(Math.abs(product.gflops! / (flops / product.median_ms! / 1e6) - 1) < 1e-9, "the rate");
+
+      // A line for each row, and what the figures belong to beside them.
+      const cells = await page.$$eval(
+        "#rows tr",
+        (all) =>
+          all.map((line) => [...line.children].map((cell) => (cell as HTMLElement).innerText)),
+      );
+      assertEquals(cells.map((line) => line.at(-1)!.slice(0, 2)), ["ok", "ok", "ok", "ok"]);
+      assertEquals(cells.map((line) => line.at(-8)), ["wall", "GPU", "wall", "GPU"]);
+      assert(cells.every((line) => /^[\d.]+%$/.test(line.at(-2)!)), "shares of the roof");
+      const setting = await text(page, "#setting");
+      assert(/swiftshader.*a software adapter/.test(setting), setting);
+      assert(setting.includes(product.runtime) && /GFLOP\/s/.test(setting), setting);
+      assertEquals(await page.$$eval("#bars rect", (bars) => bars.length), 4);
+      assertEquals(await page.$$eval("#roof .point", (points) => points.length), 1);
+      assert(/task bench --peers --chrome/.test(await text(page, ".command")), "the peers");
+      // On a phone nothing is wider than the screen but what scrolls by itself.
+      await page.setViewport({ width: 390, height: 800 });
+      assertEquals(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+    });
+  },
+);
+
+denoTest("bench page: keys choose, start and stop; a stopped run keeps its rows", async () => {
+  await withPage(async (page) => {
+    const focused = () => page.evaluate(() => document.activeElement!.id);
+    await page.focus("#effort");
+    await page.keyboard.press("Tab");
+    assertEquals(await focused(), "start");
+    await page.keyboard.press("Tab"); // what sleeps is passed over
+    await page.keyboard.press("Enter");
+    assert(await page.$eval("#choose", (found) => (found as HTMLDetailsElement).open), "opened");
+    for (let i = 0; i < 3; i++) await page.keyboard.press("Tab");
+    assertEquals(await focused(), "none");
+    await page.keyboard.press("Space");
+    assert(/^0 of/.test(await text(page, "#count")), await text(page, "#count"));
     await page.focus("#start");
     await page.keyboard.press("Enter");
-    await page.waitForSelector('html[data-bench="idle"]');
-    assertEquals(await text(page, "#status"), "Done: 1 workloads, every result right.");
-    const cells = await page.$$eval(
-      "#table tbody tr",
-      (lines) => lines.map((line) => [...line.children].map((cell) => cell.textContent ?? "")),
-    );
-    assert(cells.length >= 1 && cells.every((line) => line.length === 10), JSON.stringify(cells));
-    assertEquals(cells[0].slice(0, 2), ["layer norm 1576x192", "wall"]);
-    assert(Number(cells[0][2]) > 0 && cells[0][9].startsWith("ok"), cells[0].join());
-    assert(await page.$("#bars svg rect") !== null, "bars");
-    assert(/GFLOP\/s .* GB\/s copied/.test(await text(page, "#setting")), "the roofline");
-    assertEquals(await page.$eval("#progress", (bar) => (bar as HTMLProgressElement).value), 1);
-    const rows = await saved(page);
-    assertEquals(rows.map(({ workload }) => workload).slice(0, 3), [
-      "roofline",
-      "roofline",
-      "layer norm",
-    ]);
-    for (const row of rows) {
-      for (const field of FIELDS) assert(field in row, `${row.workload} lacks ${field}`);
-      assert(/swiftshader/i.test(String(row.adapter)) && row.software === true, "the adapter");
-    }
-  });
-}, { timeout: 200 });
+    await page.waitForSelector("#failed:not([hidden])");
+    assert(/Choose a workload/.test(await text(page, "#failed")), "the complaint");
 
-denoTest("bench page: it can be stopped, and asks for a choice", async () => {
-  await withSite(async (open) => {
-    const page = await opened(open, ["matmul 2048x2048x2048"]);
-    await page.click("#start");
-    await page.waitForSelector("#stop:not([disabled])");
-    await page.click("#stop");
-    await page.waitForSelector('html[data-bench="idle"]');
-    assertEquals(await text(page, "#status"), "Stopped: 0 of 1 workloads are measured.");
-    await page.$$eval("[name=workload]", (boxes) => {
-      for (const box of boxes as HTMLInputElement[]) box.checked = false;
+    // A box of a group is all of it, and says so when it is only some.
+    await page.focus("fieldset:nth-of-type(2) [data-group]");
+    await page.keyboard.press("Space");
+    assert(/^4 of/.test(await text(page, "#count")), await text(page, "#count"));
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Space");
+    assert(/^3 of/.test(await text(page, "#count")), await text(page, "#count"));
+    const group = await page.$eval("fieldset:nth-of-type(2) [data-group]", (found) => {
+      const { checked, indeterminate } = found as HTMLInputElement;
+      return { checked, indeterminate };
     });
-    await page.click("#start");
-    assertEquals(await text(page, "#status"), "Choose a workload first.");
-  });
-}, { timeout: 200 });
+    assertEquals(group, { checked: false, indeterminate: true });
 
-denoTest("bench page: without WebGPU it says what is missing", async () => {
-  await withSite(async (open, browser) => {
-    const first = await open("bench.html"), page = await browser.newPage();
-    await page.evaluateOnNewDocument(() =>
-      Object.defineProperty(Navigator.prototype, "gpu", { value: undefined })
-    );
-    await page.goto(first.url());
-    await page.waitForSelector("html[data-ready]");
-    assert(/WebGPU/.test(await text(page, "#missing")), await text(page, "#missing"));
-    assert(await page.$eval("#start", (button) => (button as HTMLButtonElement).disabled));
+    await page.focus("#start");
+    await page.keyboard.press("Enter");
+    await state(page, "measuring");
+    assertEquals(await focused(), "stop");
+    await page.waitForSelector("#rows tr");
+    await page.keyboard.press("Enter");
+    await state(page, "stopped");
+    assertEquals(await focused(), "start");
+    const lines = () => page.$$eval("#rows tr", (all) => all.length);
+    const before = await lines();
+    assert(/^Stopped: 1 of 3/.test(await text(page, "#progress")), await text(page, "#progress"));
+    assertEquals((await download(page)).length, 2 + before);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assertEquals([await lines(), page.workers().length], [before, 0]);
   });
 });
+
+denoTest(
+  "bench page: without WebGPU it says what is missing, and what there would be",
+  async () => {
+    await withSite(async (_open, browser) => {
+      const page = await browser.newPage();
+      await page.evaluateOnNewDocument(() =>
+        Object.defineProperty(Navigator.prototype, "gpu", { value: undefined })
+      );
+      const server = serveSite(await siteForTests(), 0);
+      try {
+        await page.goto(`${server.origin}/bench.html`);
+        await page.waitForSelector("#missing:not([hidden])");
+        assert(/Nothing can be measured.*WebGPU/s.test(await text(page, "#missing")), "the reason");
+        assertEquals(await page.$eval("#start", (b) => (b as HTMLButtonElement).disabled), true);
+        assertEquals(
+          await page.$$eval("#groups input[value]", (all) => all.length),
+          ALL_WORKLOADS.length,
+        );
+      } finally {
+        await server.close();
+      }
+    });
+  },
+);

@@ -12,7 +12,7 @@ export function pageDevice(): Promise<Device> {
 }
 
 /** The adapter's name, with a word that it is software where it is. */
-export function adapterName({ label, software }: Device): string {
+export function adapterName({ label, software }: Pick<Device, "label" | "software">): string {
   return software ? `${label} · a software adapter: a processor, not a GPU` : label;
 }
 

@@ -5,6 +5,9 @@
 import type { Roofline } from "../../mod.ts";
 import { svg } from "./dom.ts";
 
+/** The two rates that are drawn. */
+type Roof = Pick<Roofline, "gflops" | "gbs">;
+
 /** A kernel in the plot. */
 export interface RooflinePoint {
   /** Short: its number among the rungs. */
@@ -17,7 +20,7 @@ export interface RooflinePoint {
 const WIDTH = 520, HEIGHT = 260, LEFT = 56, BOTTOM = 40, TOP = 12, RIGHT = 14;
 
 /** Draws the roof and the points, both axes logarithmic. */
-export function rooflinePlot(roof: Roofline, points: readonly RooflinePoint[]): SVGSVGElement {
+export function rooflinePlot(roof: Roof, points: readonly RooflinePoint[]): SVGSVGElement {
   const ridge = roof.gflops / roof.gbs;
   const shown = points.filter(({ intensity, gflops }) => intensity > 0 && gflops > 0);
   const xs = [ridge, 0.125, ...shown.map(({ intensity }) => intensity)];
@@ -81,7 +84,7 @@ function short(value: number): string {
   return value >= 1 ? value.toLocaleString("en") : String(+value.toPrecision(1));
 }
 
-function describe(roof: Roofline, points: readonly RooflinePoint[]): string {
+function describe(roof: Roof, points: readonly RooflinePoint[]): string {
   const list = points.map((p) =>
     `${p.label}: ${p.gflops.toPrecision(3)} GFLOP/s at ${
       p.intensity.toPrecision(3)

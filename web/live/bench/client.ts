@@ -1,118 +1,92 @@
 /**
- * Brings the page of the benchmark to life.
+ * Brings the page that measures to life. The measuring is a worker's; Stop ends that worker, whatever it is at.
  * @module
  */
-import { rowsToJson } from "../../../bench/harness/row.ts";
-import type { Roofline } from "../../../bench/harness/roofline.ts";
-import type { Row } from "../../../bench/harness/row.ts";
-import { digits } from "../../../bench/output/format.ts";
-import { ALL_WORKLOADS } from "../../../bench/workloads/all.ts";
-import { element } from "../../client/dom.ts";
 import { showAdapter } from "../../client/device.ts";
-import { byId } from "../moe/elements.ts";
-import { browserName } from "./browser.ts";
-import type { Order, Report } from "./messages.ts";
-import { addRows, drawBars } from "./results.ts";
+import { byId, complain } from "../moe/elements.ts";
+import { type Agent, browserName } from "./browser.ts";
+import { Choice } from "./choice.ts";
+import type { News, Order } from "./messages.ts";
+import { Results } from "./results.ts";
 
 const start = byId<HTMLButtonElement>("start"), stop = byId<HTMLButtonElement>("stop");
-const save = byId<HTMLButtonElement>("save"), progress = byId<HTMLProgressElement>("progress");
-const status = byId("status"), table = byId("table").querySelector("tbody")!;
+const progress = byId("progress"), bar = byId<HTMLProgressElement>("bar");
+const choice = new Choice(), results = new Results();
+let worker: Worker | null = null;
 
-let worker: Worker | undefined;
-let rows: Row[] = [];
-let roof: Roofline | undefined;
-let done = 0, wanted = 0;
+start.addEventListener("click", () => begin());
+stop.addEventListener("click", () => end("stopped", "Stopped"));
+await showAdapter().then((device) => {
+  if (device === null) explainMissing();
+});
+document.documentElement.dataset.ready = "";
 
-/** The run is over, by itself or not. */
-function finish(message: string): void {
-  worker?.terminate();
-  worker = undefined;
-  start.disabled = false;
-  stop.disabled = true;
-  save.disabled = rows.length === 0;
-  status.textContent = message;
-  document.documentElement.dataset.bench = "idle";
+/** Without WebGPU the page still says what there would be. */
+function explainMissing(): void {
+  const place = byId("missing");
+  place.textContent = `Nothing can be measured on this page here. ${byId("adapter").textContent}`;
+  place.hidden = false;
+  progress.textContent = "Measuring needs WebGPU.";
+  start.disabled = true;
 }
 
-function hear(report: Report): void {
-  if (report.kind === "started") {
-    const { setting, wait } = report;
-    roof = report.roof;
-    rows = [...report.rows];
-    byId("setting").textContent = `${setting.adapter}, ${
-      setting.software ? "a processor, not a GPU; " : ""
-    }${setting.runtime}, ${setting.date}. Roofline measured now: ${
-      digits(roof.gflops)
-    } GFLOP/s (${roof.shape}), ${digits(roof.gbs)} GB/s copied. A wait for nothing takes ${
-      digits(wait)
-    } ms.`;
-  } else if (report.kind === "begins") {
-    const { name, shape } = ALL_WORKLOADS[report.index];
-    status.textContent = `${done + 1} of ${wanted}: ${name} ${shape} …`;
-  } else if (report.kind === "rows") {
-    rows.push(...report.rows);
-    addRows(table, report.rows, ALL_WORKLOADS[report.index], roof!);
-    drawBars(byId("bars"), rows.filter(({ workload }) => workload !== "roofline"));
-    progress.value = ++done / wanted;
-    save.disabled = false;
-  } else if (report.kind === "failed") {
-    finish(`It ended early: ${report.message}`);
-  } else {
-    const wrong = rows.filter(({ check }) => !check.ok).length;
-    finish(
-      wrong === 0
-        ? `Done: ${done} workloads, every result right.`
-        : `Done: ${done} workloads, ${wrong} rows failed.`,
+async function begin(): Promise<void> {
+  complain("failed", null);
+  const chosen = choice.indexes;
+  if (chosen.length === 0) return complain("failed", new Error("Choose a workload first."));
+  const effort = byId<HTMLSelectElement>("effort").value as Order["effort"];
+  const order: Order = { runtime: await browserName(navigator as Agent), effort, chosen };
+  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  worker.addEventListener("message", ({ data }: MessageEvent<News>) => hear(data, chosen.length));
+  worker.addEventListener("error", ({ message }) => {
+    fail(message || "the worker that measures did not start");
+  });
+  swap(start, stop);
+  bar.max = chosen.length;
+  bar.value = 0;
+  say("measuring", "Measuring what this adapter can do at best …");
+  worker.postMessage(order);
+}
+
+function hear(news: News, total: number): void {
+  if (worker === null) return; // it was stopped with a message on its way
+  if (news.kind === "started") results.begin(news.session);
+  else if (news.kind === "begun") {
+    bar.value = news.place;
+    say("measuring", `${news.place + 1} of ${total}: ${news.name} …`);
+  } else if (news.kind === "measured") results.add(news);
+  else if (news.kind === "failed") fail(news.message);
+  else {
+    bar.value = total;
+    const { failures } = results;
+    end(
+      "finished",
+      failures === 0 ? "Finished, every check passed" : `Finished, ${failures} failed`,
     );
   }
 }
 
-function run(): void {
-  const chosen = [...document.querySelectorAll<HTMLInputElement>("[name=workload]:checked")];
-  if (chosen.length === 0) {
-    status.textContent = "Choose a workload first.";
-    return;
-  }
-  rows = [];
-  done = 0;
-  wanted = chosen.length;
-  progress.value = 0;
-  table.replaceChildren();
-  byId("bars").replaceChildren();
-  start.disabled = save.disabled = true;
-  stop.disabled = false;
-  status.textContent = "Measuring what this adapter can do …";
-  document.documentElement.dataset.bench = "running";
-  const order: Order = {
-    runtime: browserName(),
-    effort: byId<HTMLInputElement>("thorough").checked ? "full" : "quick",
-    workloads: chosen.map(({ value }) => Number(value)),
-  };
-  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  worker.addEventListener("message", ({ data }: MessageEvent<Report>) => hear(data));
-  worker.addEventListener("error", ({ message }) => finish(`It ended early: ${message}`));
-  worker.postMessage(order);
+function fail(message: string): void {
+  complain("failed", new Error(message));
+  end("failed", "It failed");
 }
 
-byId("choice").addEventListener("submit", (event) => {
-  event.preventDefault();
-  run();
-});
-stop.addEventListener(
-  "click",
-  () => finish(`Stopped: ${done} of ${wanted} workloads are measured.`),
-);
-save.addEventListener("click", () => {
-  const url = URL.createObjectURL(new Blob([rowsToJson(rows)], { type: "application/json" }));
-  element("a", { href: url, download: "wgrad-bench.json" }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-});
-
-if (await showAdapter() === null) {
-  const missing = byId("missing");
-  missing.textContent = `Nothing can be measured here. ${byId("adapter").textContent}`;
-  missing.hidden = false;
-  start.disabled = true;
-  status.textContent = "Measuring needs WebGPU.";
+function end(state: string, words: string): void {
+  worker?.terminate();
+  worker = null;
+  swap(stop, start);
+  say(state, `${words}: ${bar.value} of ${bar.max} workloads measured.`);
 }
-document.documentElement.dataset.ready = "";
+
+function say(state: string, words: string): void {
+  progress.textContent = words;
+  progress.dataset.state = state;
+}
+
+/** One button goes to sleep and the other wakes, with the keyboard's focus where the first had it. */
+function swap(from: HTMLButtonElement, to: HTMLButtonElement): void {
+  const focused = document.activeElement === from;
+  to.disabled = false;
+  if (focused) to.focus();
+  from.disabled = true;
+}

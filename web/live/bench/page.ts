@@ -1,17 +1,18 @@
 /**
- * The live page that runs the benchmark, as HTML; `client.ts` brings it to life.
+ * The live page that measures, as HTML; `client.ts` brings it to life.
  * @module
  */
-import { type Html, html } from "../../site/html.ts";
+import { WORKLOAD_GROUPS } from "../../../bench/workloads/all.ts";
+import { Html, html } from "../../site/html.ts";
 import type { LivePage } from "../live_page.ts";
-import { groups } from "./groups.ts";
+import { QUICK } from "./quick.ts";
 
 /** The page. */
 export const BENCH_PAGE: LivePage = {
   slug: "bench",
   title: "Bench",
   about:
-    "Measure the kernels and models on your own adapter: times with their spread, rates, shares of its roofline.",
+    "Measure kernels and models on your adapter: times, rates, and their share of what it can do at best.",
   body,
   script: "web/live/bench/client.ts",
   worker: "web/live/bench/worker.ts",
@@ -22,75 +23,105 @@ export const BENCH_PAGE: LivePage = {
 function body(): Html {
   return html`
     <article class="bench">
-      <h1>The benchmark, in this page</h1>
-      <p
-        class="lead">The same workloads, checks and figures as <code>deno task bench --chrome</code>, on your adapter. Each
-      result is compared with plain loops in float64 before and after it is timed; compiling and reading back are outside.
-      Nothing leaves your machine.</p>
+      <h1>Bench</h1>
+      <p class="lead">What <code>deno task bench</code> runs, on your adapter: every workload is compared with plain loops
+      in float64, timed, and compared again. First comes what the adapter can do at best, arithmetic and copying, so that
+      each time has its share of that. Nothing leaves your machine.</p>
       <p class="wrong" id="missing" role="alert" hidden></p>
-      <form id="choice">
-        <fieldset>
-          <legend>Workloads</legend>
-          <div class="groups">${groups().map(choice)}</div>
-        </fieldset>
-        <p class="row"><button type="submit" id="start">Start</button>
-      <button type="button" id="stop" disabled>Stop</button>
-      <label><input type="checkbox" id="thorough"> Thorough: more samples, some minutes longer</label>
-      <button type="button" id="save" disabled>Save as JSON</button></p>
-      </form>
-      <p id="status" role="status">Choose workloads and start.</p>
-      <progress id="progress" max="1" value="0" aria-label="Workloads done"></progress>
-      <section aria-labelledby="results-title">
-        <h2 id="results-title">Results</h2>
-        <p class="soft"
-          id="setting">The roofline is measured first, then each workload; rows appear as they are done.</p>
-        <div id="bars"></div>
-        <div class="scroll">
-          <table id="table">
-            <thead>
-              <tr>${[
-                "workload",
-                "clock",
-                "median ms",
-                "p10",
-                "p90",
-                "runs a wait",
-                "GFLOP/s",
-                "GB/s",
-                "of roof",
-                "check",
-              ]
-                .map((title) => html`<th scope="col">${title}</th>`)}</tr>
-            </thead>
-            <tbody></tbody>
-          </table>
-        </div>
-        <p
-          class="note">Clock <b>wall</b>: from the call until all is computed, over so many runs that waiting does not count.
-      <b>gpu</b>: timestamps around each dispatch, which browsers round. <b>Of roof</b>: the share of the nearer of the two
-      limits measured on this adapter, arithmetic or copying.</p>
-      </section>
-      <section aria-labelledby="peers-title">
-        <h2 id="peers-title">Beside other frameworks</h2>
-        <p>jax-js, TensorFlow.js and ONNX Runtime are not shipped with this site. From a checkout,
-      <code>npx -y deno@2.9.6 task bench --peers --chrome</code> fetches pinned versions and measures them in turns with
-      wgrad, in one run on one adapter.</p>
-      </section>
+      ${run()} ${results()} ${others()}
     </article>
   `;
 }
 
-function choice({ name, shapes }: ReturnType<typeof groups>[number]): Html {
-  return html`<div class="group" role="group" aria-label="${name}"><b>${name}</b>${
-    shapes.map(
-      ({ shape, index, quick }) =>
-        html`<label><input type="checkbox" name="workload" value="${index}"${
-          quick
-            ? html`
-              checked
-            `
-            : null
-        }> ${shape}</label>`,
-    )
-  }</div>`;
+function run(): Html {
+  return html`
+    <section aria-labelledby="run-title">
+      <h2 id="run-title">Measure</h2>
+      <p
+        class="row"><label>Samples <select id="effort" autocomplete="off"><option value="quick">3 of each, quick</option>
+      <option value="full">9 of each, thorough</option></select></label>
+      <button type="button" id="start">Start</button> <button type="button" id="stop" disabled>Stop</button></p>
+      <p class="wrong" id="failed" role="alert" hidden></p>
+      <progress id="bar" value="0" max="1" aria-label="Workloads measured"></progress>
+      <p id="progress" role="status">Not started.</p>
+      <details
+        id="choose"><summary>Workloads: <span id="count">a quick set</span></summary>${choice()}</details>
+      <p
+        class="note">A sample is as many runs as take twenty times as long as a wait for nothing, so that the wait is less
+      than 5 % of it. Other work on this machine makes it slower: close what else computes.</p>
+    </section>
+  `;
+}
+
+function choice(): Html {
+  let index = 0;
+  return html`
+    <p
+      class="row"><button type="button" id="quick">Quick set</button> <button type="button" id="all">All</button>
+    <button type="button" id="none">None</button></p>
+    <form class="groups" id="groups" autocomplete="off">${WORKLOAD_GROUPS.map((
+      { title, workloads },
+    ) =>
+      html`<fieldset><legend><label><input type="checkbox" data-group> ${title}</label></legend>${
+        workloads.map(({ name, shape, long }) => {
+          const quick = new Html(QUICK.has(`${name} ${shape}`) ? " checked data-quick" : "");
+          return html`<label><input type="checkbox" value="${index++}"${quick}> ${name} <small>${shape}${
+            long ? "; minutes without a GPU" : ""
+          }</small></label>`;
+        })
+      }</fieldset>`
+    )}</form>
+  `;
+}
+
+function results(): Html {
+  return html`
+    <section id="results" aria-labelledby="results-title" hidden>
+      <h2 id="results-title">Results</h2>
+      <dl class="facts" id="setting"></dl>
+      <div class="scroll" tabindex="0" role="region" aria-labelledby="results-title">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Workload</th>
+              <th scope="col">Clock</th>
+              <th scope="col">Median ms</th>
+              <th scope="col">p10–p90</th>
+              <th scope="col">Runs a wait</th>
+              <th scope="col">GFLOP/s</th>
+              <th scope="col">GB/s</th>
+              <th scope="col">Of the roof</th>
+              <th scope="col">Check, largest error</th>
+            </tr>
+          </thead>
+          <tbody id="rows"></tbody>
+        </table>
+      </div>
+      <p
+        class="row"><a class="button" id="json" hidden>Download JSON</a> <span class="note">one object a row, as
+      <code>deno task bench --json FILE</code> writes them</span></p>
+      <h3>Time of a run</h3>
+      <p
+        class="note">Median, tenth to ninetieth percentile, on a logarithmic axis: shorter is better. Pale: the sum of the
+      GPU’s timestamps around each kernel, without what lies between. Browsers round those, unless started with
+      <code>--enable-webgpu-developer-features</code>.</p>
+      <div class="chart" id="bars"></div>
+      <h3>Under the roof</h3>
+      <p
+        class="note">By the wall clock; the numbers are those of the table. A workload whose operations or bytes are not
+      counted is not here. One above the roof reads from caches, which are faster than memory.</p>
+      <div class="chart" id="roof"></div>
+    </section>
+  `;
+}
+
+function others(): Html {
+  return html`
+    <section aria-labelledby="others-title">
+      <h2 id="others-title">Beside other frameworks</h2>
+      <p>jax-js, TensorFlow.js and ONNX Runtime do not come with this site. From a checkout, this measures them and wgrad in
+      turns in the same Chrome, with the same workloads and checks:</p>
+      <pre class="command"><code>npx -y deno@2.9.6 task bench --peers --chrome</code></pre>
+    </section>
+  `;
 }
