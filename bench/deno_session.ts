@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { PROJECT_ROOT, quietDriverEnvironment, run } from "../cli/system.ts";
 import { matcher } from "../referee/glob.ts";
+import { driverOf } from "./driver.ts";
 import type { BenchOptions, RuntimeSession } from "./options.ts";
 import { denoPeerFiles } from "./peers/deno_files.ts";
 import { peersFor } from "./peers/start.ts";
@@ -19,7 +20,7 @@ export async function startDeno({ effort, peers }: BenchOptions): Promise<Runtim
     ? []
     : peersFor(denoPeerFiles()).filter(({ label }) => wanted(label));
   const runtime = `Deno ${Deno.version.deno}`;
-  const session = await Session.start({ runtime, effort, peers: chosen });
+  const session = await Session.start({ runtime, effort, peers: chosen, driverOf });
   const { setting, wait, roof } = session;
   return {
     started: { setting, wait, roof, rows: session.rooflineRows() },

@@ -14,7 +14,7 @@ import { startDeno } from "./deno_session.ts";
 import { FIRST_RESULT, ours, oursWarm } from "./first_result.ts";
 import { makeRow, type Row, rowsToJson } from "./harness/row.ts";
 import type { BenchOptions, RuntimeSession } from "./options.ts";
-import { byWorkload, digits, rated } from "./output/format.ts";
+import { byWorkload, digits, rated, settingText } from "./output/format.ts";
 import { benchPage } from "./output/report.ts";
 import { scalingLines } from "./output/scaling.ts";
 import { HEADER, standingLines, workloadLines } from "./output/table.ts";
@@ -104,17 +104,18 @@ async function main(): Promise<void> {
   }
   console.log(standingLines(rows));
   if (values.json !== undefined) await save(values.json, rowsToJson(rows));
-  const { setting: { runtime, adapter, date }, wait, roof } = started;
+  const { setting, wait, roof } = started;
   const shown = values.scaling ? [] : rows;
-  const section = { runtime, adapter, date, wait, roof, rows: shown, scaling };
+  const section = { setting, wait, roof, rows: shown, scaling };
   await save(values.html, benchPage([section], ALL_WORKLOADS));
 }
 
 /** What everything below was measured on. */
 function heading({ started: { setting, wait, roof } }: RuntimeSession): string {
-  const { runtime, adapter, date } = setting;
-  return `${runtime} on ${Deno.build.os} ${Deno.build.arch}, ${adapter}, ${date}
-roofline: ${digits(roof.gflops)} GFLOP/s (${roof.shape}), ${digits(roof.gbs)} GB/s copied
+  return `${settingText(setting)}, ${Deno.build.os} ${Deno.build.arch}
+roofline: ${digits(roof.gflops)} GFLOP/s (${roof.shape}), ${
+    digits(roof.gbs)
+  } GB/s copied ${roof.copier}
 a wait for nothing takes ${digits(wait)} ms; a sample takes at least twenty of them`;
 }
 

@@ -8,7 +8,7 @@ import { Wgrad } from "./frameworks/wgrad.ts";
 import { type Check, checkResults, WrongResult } from "./harness/check.ts";
 import { sampleMsFor, waitMs } from "./harness/clock.ts";
 import { countDispatches, dispatchCount } from "./harness/dispatches.ts";
-import { measure, type MeasureOptions } from "./harness/measure.ts";
+import { gpuSamples, measure, type MeasureOptions } from "./harness/measure.ts";
 import { measureRoofline, type Roofline } from "./harness/roofline.ts";
 import { makeRow, rate, type Row, type Setting } from "./harness/row.ts";
 import { firstResults } from "./harness/results.ts";
@@ -74,11 +74,12 @@ export async function runWorkload(
     try {
       if (error !== undefined) throw new WrongResult(error, check);
       const after = await checkAgain(run, workload, want, check);
-      const measured = [row.measured(framework, "wall", perRun, repeats, after)];
+      const wall = row.measured(framework, "wall", perRun, repeats, after);
+      const sampleMs = repeats * percentile(perRun, 0.5);
+      const measured: Row[] = [{ ...wall, wait_share: wait / sampleMs }];
       if (run.gpuMs) {
-        const times: number[] = [];
-        while (times.length < effort.rounds) times.push(await run.gpuMs());
-        measured.push(row.measured(framework, "gpu", times, 1, after));
+        const { perRun, repeats } = await gpuSamples(run.gpuMs, effort.rounds);
+        measured.push(row.measured(framework, "gpu", perRun, repeats, after));
       }
       rows.set(framework, measured);
     } catch (error) {
@@ -192,6 +193,14 @@ export interface SessionOptions {
   readonly effort: keyof typeof EFFORTS;
   /** Peers to measure beside wgrad. */
   readonly peers: readonly Peer[];
+  /** Asks the system for the driver of an adapter; left out where there is no system to ask. */
+  readonly driverOf?: (adapter: string) => Promise<string | null>;
+}
+
+/** Chrome says it to developers (`--enable-webgpu-developer-features`). */
+function driverFromRuntime({ adapterInfo }: GPUDevice): string | null {
+  const driver: unknown = Reflect.get(adapterInfo, "driver");
+  return typeof driver === "string" && driver !== "" ? driver : null;
 }
 
 /** A started session: the adapter, what it can do, and the frameworks. */
@@ -209,10 +218,13 @@ export class Session {
   ) {}
 
   /** Finds the adapter, measures its roofline, starts the peers. */
-  static async start({ runtime, effort, peers }: SessionOptions): Promise<Session> {
+  static async start(
+    { runtime, effort, peers, driverOf = () => Promise.resolve(null) }: SessionOptions,
+  ): Promise<Session> {
     const device = await requestDevice();
     const { label: adapter, software, gpu } = device;
-    const setting = { runtime, adapter, software, date: new Date().toISOString() };
+    const driver = await driverOf(adapter) ?? driverFromRuntime(gpu);
+    const setting = { runtime, adapter, software, driver, date: new Date().toISOString() };
     const wait = await waitMs(gpu);
     const roof = await measureRoofline(gpu, sampleMsFor(wait), EFFORTS[effort].rounds);
     const frameworks = [new Wgrad(device), ...await startPeers(peers)];
@@ -239,7 +251,7 @@ export class Session {
       makeRow({ workload: "roofline", shape }, adapter, setting, { samples: [ms], gflops });
     return [
       row(`10^9 multiply-adds; ${roof.shape}`, 2e3 / roof.gflops, roof.gflops),
-      row("copy of 10^9 bytes, read and written", 2e3 / roof.gbs, null),
+      row(`copy of 10^9 bytes, read and written; ${roof.copier}`, 2e3 / roof.gbs, null),
     ];
   }
 }

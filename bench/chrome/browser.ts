@@ -9,8 +9,9 @@ import type { BenchPage } from "./page.ts";
 
 declare const benchPage: BenchPage;
 
-/** Exact timestamps; by default a browser rounds them to 100 us. */
-const EXACT_CLOCK = [
+/** Exact timestamps, by default a browser rounds them to 100 us; and the driver's name. */
+const FOR_DEVELOPERS = [
+  "--enable-webgpu-developer-features",
   "--enable-dawn-features=allow_unsafe_apis",
   "--disable-dawn-features=timestamp_quantization",
 ];
@@ -18,7 +19,7 @@ const HARDWARE = ["--enable-features=Vulkan", "--ignore-gpu-blocklist"];
 
 /** Starts the browser. */
 export async function startBrowser(chrome: Chrome, origin: string): Promise<Browser> {
-  const software = [...CHROME_FLAGS, ...EXACT_CLOCK];
+  const software = [...CHROME_FLAGS, ...FOR_DEVELOPERS];
   const hardware = software.filter((flag) => !/swiftshader/.test(flag)).concat(HARDWARE);
   const browser = await launch(chrome, hardware);
   const page = await openPage(browser, origin);

@@ -22,8 +22,8 @@ export interface Framework {
 export interface Run extends Timed {
   /** Reads the results of the latest run. */
   results(): Promise<Record<string, ArrayLike<number>>>;
-  /** Milliseconds on the GPU by timestamp queries; there only where the framework has them. */
-  gpuMs?(): Promise<number>;
+  /** Milliseconds of a run on the GPU by timestamp queries, the mean of so many; there only where the framework has them. */
+  gpuMs?(times: number): Promise<number>;
   /** Frees what it holds. */
   dispose(): void | Promise<void>;
 }

@@ -27,7 +27,7 @@ export class Wgrad implements Framework {
     const captured = eager ? null : device.capture(step);
     let last: Record<string, Tensor> = {};
     const drop = () => {
-      if (eager) Object.values(last).forEach((tensor) => tensor.dispose());
+      if (eager) disposeOutputs(last);
       last = {};
     };
     return {
@@ -45,7 +45,12 @@ export class Wgrad implements Framework {
         return Object.fromEntries(outputs.map(([name], i) => [name, values[i]]));
       },
       ...(device.gpu.features.has("timestamp-query") && {
-        gpuMs: async () => (await device.profile(step, { roofline: false })).ms,
+        gpuMs: async (times: number) => {
+          const steps = () => {
+            for (let i = 0; i < times; i++) disposeOutputs(step());
+          };
+          return (await device.profile(steps, { roofline: false })).ms / times;
+        },
       }),
       dispose: () => {
         drop();
@@ -54,5 +59,12 @@ export class Wgrad implements Framework {
         device.trim();
       },
     };
+  }
+}
+
+/** Frees what a run returned but for gradients, whose places are used again. */
+function disposeOutputs(outputs: Readonly<Record<string, Tensor>>): void {
+  for (const [name, tensor] of Object.entries(outputs)) {
+    if (!name.startsWith("d ")) tensor.dispose();
   }
 }

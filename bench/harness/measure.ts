@@ -45,6 +45,7 @@ export async function measure(
     timed,
     repeats: 1,
     perRun: [] as number[],
+    retakes: RETAKES,
     error: undefined as string | undefined,
   }));
   const attempt = async (state: typeof states[number], work: () => Promise<void>) => {
@@ -66,13 +67,34 @@ export async function measure(
     for (let i = 0; i < states.length; i++) {
       const state = states[(i + round) % states.length];
       await attempt(state, async () => {
-        state.perRun.push(await duration(state.timed, state.repeats) / state.repeats);
+        state.perRun.push(await sample(state, sampleMs));
       });
     }
   }
   return states.map(({ perRun, repeats, error }) =>
     error === undefined ? { perRun, repeats } : { perRun: [], repeats, error }
   );
+}
+
+/** How often samples of a candidate that came out too short are taken again. */
+const RETAKES = 4;
+
+/**
+ * Milliseconds of a run. Where the machine has become faster since the repeats were counted, a sample is too short for its
+ * wait: it is dropped, and taken again with more.
+ */
+async function sample(
+  state: { readonly timed: Timed; repeats: number; retakes: number },
+  sampleMs: number,
+): Promise<number> {
+  for (;;) {
+    const ms = await duration(state.timed, state.repeats), { mostRuns } = state.timed;
+    if (ms >= sampleMs || state.repeats >= mostRuns || state.retakes === 0) {
+      return ms / state.repeats;
+    }
+    state.retakes--;
+    state.repeats = more(state.repeats, ms, sampleMs, mostRuns);
+  }
 }
 
 /** Warms up, and finds how many runs a sample needs. */
@@ -82,14 +104,36 @@ async function repeatsFor(timed: Timed, sampleMs: number): Promise<number> {
   for (;;) {
     const ms = await duration(timed, repeats);
     if (ms >= sampleMs || repeats >= timed.mostRuns) return repeats;
-    // Short samples are mostly the wait, so their rate says little: grow by steps. A tenth more than needed, for luck.
-    const grown = Math.ceil(1.1 * repeats * Math.min(10, sampleMs / ms));
-    repeats = Math.min(timed.mostRuns, Math.max(repeats + 1, grown));
+    repeats = more(repeats, ms, sampleMs, timed.mostRuns);
   }
+}
+
+/**
+ * More repeats after a sample that was too short. Short ones are mostly the wait, so their rate says little: grow by steps. A
+ * quarter more than needed, for a machine whose speed drifts.
+ */
+function more(repeats: number, ms: number, sampleMs: number, mostRuns: number): number {
+  const grown = Math.ceil(1.25 * repeats * Math.min(10, sampleMs / ms));
+  return Math.min(mostRuns, Math.max(repeats + 1, grown));
 }
 
 async function duration(timed: Timed, repeats: number): Promise<number> {
   const start = performance.now();
   await timed.run(repeats);
   return performance.now() - start;
+}
+
+/** Least milliseconds of a sample by the GPU's clock, and the most runs in it: browsers round each timestamp. */
+const GPU_SAMPLE_MS = 20, GPU_RUNS = 64;
+
+/** Milliseconds of a run by the GPU's clock; each sample is the mean of several where a run is short. */
+export async function gpuSamples(
+  gpuMs: (times: number) => Promise<number>,
+  rounds: number,
+): Promise<Samples> {
+  const once = await gpuMs(1); // 0 where it is shorter than a step of the clock
+  const repeats = Math.max(1, Math.min(GPU_RUNS, Math.ceil(GPU_SAMPLE_MS / once)));
+  const perRun: number[] = [];
+  while (perRun.length < rounds) perRun.push(await gpuMs(repeats));
+  return { perRun, repeats };
 }

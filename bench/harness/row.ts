@@ -15,7 +15,7 @@ export interface Row {
   readonly framework: string;
   /** Such as `Deno 2.9.6`. */
   readonly runtime: string;
-  /** Adapter with its driver, as the runtime names it. */
+  /** As the runtime names it. */
   readonly adapter: string;
   /** True when the adapter, or the framework's backend, computes on the CPU. */
   readonly software: boolean;
@@ -34,8 +34,12 @@ export interface Row {
   readonly peak_bytes?: number;
   /** What `device.estimate` said of that beforehand. */
   readonly estimated_peak_bytes?: number;
+  /** A wait's share of a sample, by the wait for nothing that was measured first; for the wall clock. */
+  readonly wait_share?: number;
   /** When the run began, ISO 8601. */
   readonly date: string;
+  /** Driver with its version, where the runtime or the system tells; null elsewhere and on the processor. */
+  readonly driver: string | null;
   /** Why there is no time. */
   readonly error?: string;
 }
@@ -45,6 +49,7 @@ export interface Setting {
   readonly runtime: string;
   readonly adapter: string;
   readonly software: boolean;
+  readonly driver: string | null;
   readonly date: string;
 }
 
@@ -82,6 +87,7 @@ export function makeRow(
     gflops: null,
     check: { ok: failure === undefined, max_abs: null },
     date: setting.date,
+    driver: cpu ? null : setting.driver,
     ...figures,
     ...(failure !== undefined && { error: messageOf(failure) }),
   };

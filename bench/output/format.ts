@@ -2,7 +2,7 @@
  * Numbers for people: rows with what follows from the workload's operations and bytes.
  * @module
  */
-import { isFloor, rate, type Row } from "../harness/row.ts";
+import { isFloor, rate, type Row, type Setting } from "../harness/row.ts";
 import type { Roofline } from "../harness/roofline.ts";
 import type { Workload } from "../workload.ts";
 
@@ -46,6 +46,21 @@ export function rated(
       ratio: isOurs(row) || row.median_ms === null || ours === null ? null : row.median_ms / ours,
     };
   });
+}
+
+/** What figures belong to, in a line: adapter, driver, runtime, date. */
+export function settingText({ adapter, driver, runtime, date }: Setting): string {
+  return [adapter, driver, runtime, date].filter((part) => part !== null).join(", ");
+}
+
+/** The most that waiting may be of a sample. */
+const MOST_WAITING = 0.05;
+
+/** Runs between two waits; with what a wait takes of them where that is too much, since more results fit no memory. */
+export function runsText({ repeats_per_sync, wait_share = 0 }: Row): string {
+  return wait_share > MOST_WAITING
+    ? `${repeats_per_sync} (${percent(wait_share)} wait)`
+    : String(repeats_per_sync);
 }
 
 /** Three significant digits, `-` for nothing. */

@@ -3,9 +3,10 @@
  * @module
  */
 import { escapeHtml, page } from "../../cli/report/html.ts";
+import config from "../../deno.json" with { type: "json" };
 import type { Roofline } from "../harness/roofline.ts";
 import { percentile } from "../harness/statistics.ts";
-import { isFloor, type Row } from "../harness/row.ts";
+import { isFloor, type Row, type Setting } from "../harness/row.ts";
 import type { Workload } from "../workload.ts";
 import type { ScaledSeries } from "../scaling/run.ts";
 import { barChart } from "./bar_chart.ts";
@@ -17,6 +18,8 @@ import {
   percent,
   type Rated,
   rated,
+  runsText,
+  settingText,
   short,
   standings,
 } from "./format.ts";
@@ -24,9 +27,7 @@ import { scalingHtml } from "./scaling.ts";
 
 /** What is said of one runtime's rows. */
 export interface Section {
-  readonly runtime: string;
-  readonly adapter: string;
-  readonly date: string;
+  readonly setting: Setting;
   /** Milliseconds that a wait for nothing takes. */
   readonly wait: number;
   readonly roof: Roofline;
@@ -49,23 +50,24 @@ ${body}`,
 }
 
 function sectionHtml(section: Section, workloads: readonly Workload[]): string {
-  const { runtime, adapter, date, wait, roof, rows, scaling } = section;
+  const { setting, wait, roof, rows, scaling } = section, { runtime, adapter } = setting;
+  const on = `wgrad ${config.version} on ${settingText(setting)}`;
   const timed = rows.filter(({ workload }) => workload !== "roofline"); // it stands in the heading
   const groups = [...byWorkload(timed)].map(([name, group]) => {
     const workload = workloads.find((w) => `${w.name} ${w.shape}` === name);
-    return workloadHtml(name, rated(group, workload, roof));
+    return workloadHtml(name, rated(group, workload, roof), on);
   });
   return `<h2>${escapeHtml(runtime)}: ${escapeHtml(adapter)}</h2>
-<p class="soft">${escapeHtml(date)}. Roofline, measured in the same run: ${
+<p class="soft">${escapeHtml(on)}. Roofline, measured in the same run: ${
     digits(roof.gflops)
   } GFLOP/s
-(${escapeHtml(roof.shape)}), ${digits(roof.gbs)} GB/s copied. A wait for nothing takes ${
-    digits(wait)
-  } ms.</p>
-${standingHtml(rows)}
+(${escapeHtml(roof.shape)}), ${digits(roof.gbs)} GB/s copied ${
+    escapeHtml(roof.copier)
+  }. A wait for nothing takes ${digits(wait)} ms.</p>
+${standingHtml(rows, on)}
 ${groups.join("\n")}
 ${scaling.length > 0 ? SCALING_NOTE : ""}
-${scaling.map(scalingHtml).join("\n")}`;
+${scaling.map((series) => scalingHtml(series, on)).join("\n")}`;
 }
 
 const SCALING_NOTE = `<h2>Scaling</h2>
@@ -73,7 +75,12 @@ const SCALING_NOTE = `<h2>Scaling</h2>
 Peak: the most bytes that tensors held during a step, with parameters and data; beside it what
 <code>device.estimate</code> said before.</p>`;
 
-function standingHtml(rows: readonly Row[]): string {
+/** Under each plot, so that it says on what even when it is taken out of the page. */
+function caption(on: string): string {
+  return `<p class="soft">${escapeHtml(on)}</p>`;
+}
+
+function standingHtml(rows: readonly Row[], on: string): string {
   const all = standings(rows);
   if (all.length === 0) return "";
   const bars = all.map(({ workload, ratio }) => ({
@@ -86,10 +93,10 @@ function standingHtml(rows: readonly Row[]): string {
   }));
   const median = digits(percentile(all.map(({ ratio }) => ratio), 0.5));
   return `<p>Time of the best peer on this adapter over wgrad's: ${median} on the median of ${all.length} workloads.</p>
-${barChart("best peer over wgrad", bars, (ratio) => `${digits(ratio)}x`)}`;
+${barChart("best peer over wgrad", bars, (ratio) => `${digits(ratio)}x`)}${caption(on)}`;
 }
 
-function workloadHtml(name: string, rows: readonly Rated[]): string {
+function workloadHtml(name: string, rows: readonly Rated[], on: string): string {
   const timed = rows.filter(({ row }) => row.median_ms !== null);
   const bars = timed.map(({ row }) => ({
     name: row.clock === "gpu" ? `${row.framework}, GPU time` : row.framework,
@@ -109,7 +116,7 @@ function workloadHtml(name: string, rows: readonly Rated[]): string {
       digits(row.median_ms),
       digits(row.p10_ms),
       digits(row.p90_ms),
-      String(row.repeats_per_sync),
+      runsText(row),
       digits(row.gflops),
       digits(gbs),
       percent(share),
@@ -118,7 +125,7 @@ function workloadHtml(name: string, rows: readonly Rated[]): string {
     ], "td")
   );
   return `<h3>${escapeHtml(name)}</h3>
-${bars.length > 0 ? barChart(name, bars, (ms) => `${digits(ms)} ms`) : ""}
+${bars.length > 0 ? barChart(name, bars, (ms) => `${digits(ms)} ms`) + caption(on) : ""}
 <details><summary>figures</summary><div class="scroll"><table>
 ${cells([...head, "of roof", "over wgrad", "check"], "th")}
 ${lines.join("\n")}

@@ -66,8 +66,8 @@ export function scalingLines(series: ScaledSeries): string {
     .join("\n");
 }
 
-/** Plot and table of one series. */
-export function scalingHtml(series: ScaledSeries): string {
+/** Plot and table of one series. @param on what it was measured on */
+export function scalingHtml(series: ScaledSeries, on: string): string {
   const { name, axis, lines } = series;
   const curves = lines.map(({ label, points }, i): GrowthCurve => {
     const timed = points.filter(({ ms }) => ms !== null);
@@ -94,6 +94,7 @@ export function scalingHtml(series: ScaledSeries): string {
   const drawn = curves.some(({ points }) => points.length > 0);
   return `<h3>${escapeHtml(name)}</h3>
 ${drawn ? growthChart({ title: name, axis }, curves, (ms) => `${digits(ms)} ms`) : ""}
+<p class="soft">${escapeHtml(on)}</p>
 <p>${texts.map(escapeHtml).join("<br>")}</p>
 <details><summary>figures</summary><div class="scroll"><table>
 ${tr(["", "x", "shape", ...HEAD, ""], "th")}

@@ -4,7 +4,7 @@
  */
 import { percentile } from "../harness/statistics.ts";
 import type { Row } from "../harness/row.ts";
-import { digits, isSize, percent, type Rated, short, standings } from "./format.ts";
+import { digits, isSize, percent, type Rated, runsText, short, standings } from "./format.ts";
 
 const NAME_WIDTH = 34;
 
@@ -34,7 +34,7 @@ function rowLine({ row, gbs, share, ratio }: Rated): string {
     digits(row.median_ms),
     digits(row.p10_ms),
     digits(row.p90_ms),
-    String(row.repeats_per_sync),
+    runsText(row),
     digits(row.gflops),
     digits(gbs),
     percent(share),

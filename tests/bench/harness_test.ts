@@ -1,11 +1,17 @@
 import { checkResults, WrongResult } from "../../bench/harness/check.ts";
-import { measure, type Timed } from "../../bench/harness/measure.ts";
+import { gpuSamples, measure, type Timed } from "../../bench/harness/measure.ts";
 import { makeRow, rate, rowsToJson } from "../../bench/harness/row.ts";
 import { percentile } from "../../bench/harness/statistics.ts";
-import { isOurs, rated, standings } from "../../bench/output/format.ts";
+import { isOurs, rated, runsText, standings } from "../../bench/output/format.ts";
 import { assert, assertEquals, assertThrows, test } from "../harness.ts";
 
-const SETTING = { runtime: "Deno 1", adapter: "a card", software: false, date: "2026-01-01" };
+const SETTING = {
+  runtime: "Deno 1",
+  adapter: "a card",
+  software: false,
+  driver: "D 1",
+  date: "2026-01-01",
+};
 const WHAT = { workload: "matmul", shape: "2x2x2" };
 
 test("percentile() interpolates between neighbours, in any order", () => {
@@ -41,6 +47,7 @@ test("a row of --json has the fields that were promised, in that order", () => {
     gflops: 2,
     check: { ok: true, max_abs: 1e-6 },
     date: "2026-01-01",
+    driver: "D 1",
   }]);
 });
 
@@ -88,6 +95,45 @@ test("measure() takes turns, and a failure ends only its own samples", async () 
   assertEquals(order.slice(-6), ["a4", "c4", "c4", "a4", "c4", "a4"]);
 });
 
+test("measure() takes a sample again with more runs where the candidate has become faster", async () => {
+  const asked: number[] = [];
+  let calls = 0;
+  const timed: Timed = {
+    mostRuns: Infinity,
+    run: (times) => {
+      asked.push(times);
+      return new Promise((resolve) => setTimeout(resolve, times * (calls++ < 2 ? 30 : 3)));
+    },
+  };
+  const [{ perRun, repeats }] = await measure([timed], { rounds: 3, sampleMs: 25, seconds: 100 });
+  // One run is long enough at first: of 3 ms each it takes eight or more.
+  assertEquals(asked.slice(0, 2), [1, 1]);
+  assert(repeats >= 8 && asked.at(-1) === repeats, `${asked}`);
+  assertEquals(perRun.length, 3);
+  for (const ms of perRun) assert(ms < 25 && ms >= 2.9, `${perRun}`);
+});
+
+test("gpuSamples() means over so many runs that the steps of the clock do not count", async () => {
+  const asked: number[] = [];
+  const clock = (ms: number) => (times: number) => {
+    asked.push(times);
+    return Promise.resolve(Math.floor(10 * ms * times) / 10 / times); // steps of a tenth
+  };
+  assertEquals(await gpuSamples(clock(0.05), 2), { perRun: [0.05, 0.05], repeats: 64 });
+  assertEquals(asked, [1, 64, 64]);
+  assertEquals(await gpuSamples(clock(4), 1), { perRun: [4], repeats: 5 });
+  assertEquals(await gpuSamples(clock(300), 1), { perRun: [300], repeats: 1 });
+});
+
+test("runsText() says where waiting is more than a twentieth of a sample", () => {
+  const row = makeRow(WHAT, { label: "wgrad 1", cpu: false }, SETTING, {
+    samples: [2],
+    repeats_per_sync: 7,
+  });
+  assertEquals(runsText({ ...row, wait_share: 0.05 }), "7");
+  assertEquals(runsText({ ...row, wait_share: 0.2 }), "7 (20% wait)");
+});
+
 test("standings() compares wall times with the best peer on the same adapter", () => {
   const row = (label: string, cpu: boolean, samples: number[], clock: "wall" | "gpu" = "wall") =>
     makeRow(WHAT, { label, cpu }, SETTING, { samples, clock });
@@ -101,7 +147,7 @@ test("standings() compares wall times with the best peer on the same adapter", (
   ];
   assertEquals(standings(rows), [{ workload: "matmul 2x2x2", ratio: 1.5, peer: "fast" }]);
   assertEquals(rows.map(isOurs), [true, true, false, false, false, false]);
-  const roof = { gflops: 100, gbs: 10, shape: "" };
+  const roof = { gflops: 100, gbs: 10, shape: "", copier: "" };
   const ratios = rated(rows, undefined, roof).map(({ ratio }) => ratio);
   assertEquals(ratios, [null, null, 4.5, 1.5, 0.05, null]);
 });

@@ -7,7 +7,13 @@ import { matmulWorkload } from "../../bench/workloads/matmul.ts";
 import { trainingWorkload } from "../../bench/workloads/vit.ts";
 import { assert, assertClose, assertEquals, gpuTest, OWN_DEVICE, test } from "../harness.ts";
 
-const SETTING = { runtime: "test", adapter: "a card", software: false, date: "2026-01-01" };
+const SETTING = {
+  runtime: "test",
+  adapter: "a card",
+  software: false,
+  driver: "D 1",
+  date: "2026-01-01",
+};
 
 test("growthExponent() finds the power of a power law, and the best one between points", () => {
   const law = (p: number) => [1, 2, 5, 9].map((x): [number, number] => [x, 3 * x ** p]);
@@ -62,7 +68,8 @@ test("a series says how time, operations and memory grow, failed points apart", 
 });
 
 test("a series as text, as HTML and as rows", () => {
-  const text = scalingLines(MEASURED), html = scalingHtml(MEASURED);
+  const text = scalingLines(MEASURED), html = scalingHtml(MEASURED, "a card, today");
+  assert(html.includes("a card, today"), "what it was measured on");
   for (const shown of [text, html]) {
     for (const part of ["a product by size", "rows", "plain", "fancy", "the GPU went away"]) {
       assert(shown.includes(part), part);

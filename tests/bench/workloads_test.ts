@@ -79,14 +79,16 @@ const TINY: readonly Workload[] = [
   tinyOpsWorkload(4, true),
 ];
 
-const SETTING = { runtime: "test", adapter: "test", software: true, date: "" };
+const SETTING = { runtime: "test", adapter: "test", software: true, driver: null, date: "" };
 
 for (const workload of TINY) {
   gpuTest(`bench: ${workload.name} passes its check before and after timing`, async (device) => {
     const effort = { rounds: 1, seconds: 0 };
-    const [row] = await runWorkload(workload, [new Wgrad(device)], SETTING, effort, 0);
+    const [row, gpu] = await runWorkload(workload, [new Wgrad(device)], SETTING, effort, 0);
     assertEquals(row.error, undefined);
     assert(row.check.ok && row.median_ms !== null && row.repeats_per_sync >= 1);
+    assertEquals(gpu?.clock, device.gpu.features.has("timestamp-query") ? "gpu" : undefined);
+    if (gpu) assert(gpu.error === undefined && gpu.median_ms! > 0);
   });
 
   test(`bench: the check of ${workload.name} refuses each result that is off by a hundredth`, () => {

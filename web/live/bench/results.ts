@@ -5,7 +5,7 @@
 import type { PageSession } from "../../../bench/chrome/page.ts";
 import { type Row, rowsToJson } from "../../../bench/harness/row.ts";
 import { BAR_LAYOUTS, barChart } from "../../../bench/output/bar_chart.ts";
-import { digits, percent, type Rated, short } from "../../../bench/output/format.ts";
+import { digits, percent, type Rated, runsText, short } from "../../../bench/output/format.ts";
 import { adapterName } from "../../client/device.ts";
 import { element } from "../../client/dom.ts";
 import { rooflinePlot, type RooflinePoint } from "../../client/roofline_plot.ts";
@@ -109,25 +109,26 @@ export class Results {
 
 /** What the figures belong to. */
 function facts({ setting, wait, roof }: PageSession): [name: string, value: string][] {
-  const { adapter: label, software, runtime, date } = setting;
+  const { adapter: label, software, driver, runtime, date } = setting;
   return [
     ["Adapter", adapterName({ label, software })],
+    ...(driver === null ? [] : [["Driver", driver] as [string, string]]),
     ["Browser", runtime],
     ["Begun", new Date(date).toLocaleString()],
     ["Arithmetic at best", `${digits(roof.gflops)} GFLOP/s (${roof.shape})`],
-    ["Copying at best", `${digits(roof.gbs)} GB/s`],
+    ["Copying at best", `${digits(roof.gbs)} GB/s ${roof.copier}`],
     ["A wait for nothing", `${digits(wait)} ms`],
   ];
 }
 
 /** A row's figures, without its name. */
 function tableRow({ row, gbs, share }: Rated): HTMLTableRowElement {
-  const { clock, median_ms, p10_ms, p90_ms, repeats_per_sync, check, error } = row;
+  const { clock, median_ms, p10_ms, p90_ms, check, error } = row;
   const cells = [
     clock === "gpu" ? "GPU" : "wall",
     digits(median_ms),
     p10_ms === null ? "-" : `${digits(p10_ms)}–${digits(p90_ms)}`,
-    String(repeats_per_sync),
+    runsText(row),
     digits(row.gflops),
     digits(gbs),
     percent(share),
