@@ -58,7 +58,7 @@ async function main(): Promise<void> {
   });
   const wanted = matcher([values.only]);
   const series = values.scaling
-    ? [...SCALING.entries()].filter(([, { name }]) => wanted(name))
+    ? [...SCALING.entries()].filter(([, { name, long }]) => wanted(name) && !(long && values.quick))
     : [];
   const chosen = values.scaling
     ? []

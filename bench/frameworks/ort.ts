@@ -1,6 +1,9 @@
 /**
  * ONNX Runtime: a session per workload, on the GPU (Web, Node) or on the processor. On the GPU inputs and outputs stay there,
  * as its documentation advises (https://onnxruntime.ai/docs/tutorials/web/performance-diagnosis.html, "IO binding").
+ *
+ * Its graph capture (`enableGraphCapture`), which saves time on the processor, is left out: tried with 1.30.0, replays end in
+ * "can not be converted to a GPUBuffer" in Deno and compute a wrong product in Chrome.
  * @module
  */
 import { elements, permuted } from "../host_tensor.ts";

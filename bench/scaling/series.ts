@@ -2,13 +2,18 @@
  * What is scaled: workloads of the bench at several sizes, of which one number grows.
  * @module
  */
-import { MCGAZE_PRESETS } from "../../mod.ts";
+import { MCGAZE_PRESETS, MOE_VIT_PRESETS, VIT_PRESETS, type VitOptions } from "../../mod.ts";
 import { DENSE, MOE } from "../../cli/demo/recipe.ts";
 import type { Workload } from "../workload.ts";
 import { attentionWorkloads } from "../workloads/attention.ts";
 import { pyramidWorkload } from "../workloads/mcgaze.ts";
 import { spheroMoeWorkloads } from "../workloads/sphero_moe.ts";
-import { SMALL_VIT, trainingWorkload, vitForwardWorkload } from "../workloads/vit.ts";
+import {
+  SMALL_VIT,
+  trainingWorkload,
+  vitForwardWorkload,
+  vitGradientWorkload,
+} from "../workloads/vit.ts";
 
 /** A workload where the growing number is x. */
 export interface ScalingPoint {
@@ -29,6 +34,8 @@ export interface ScalingSeries {
   /** What x is. */
   readonly axis: string;
   readonly lines: readonly ScalingLine[];
+  /** Takes minutes and gigabytes, so `--quick` leaves it out. */
+  readonly long?: boolean;
 }
 
 function line(
@@ -43,6 +50,14 @@ function line(
 const BATCHES = [8, 16, 32, 64, 128];
 const SIDES = [28, 56, 84, 112, 140];
 const GAZE = MCGAZE_PRESETS.mcgaze_small;
+
+/** The dense model that V-JetMoE-T is, but for its experts. */
+const VIT_T: VitOptions = {
+  ...VIT_PRESETS.vit_tiny_patch16_224,
+  globalPool: "avg",
+  classToken: false,
+};
+const V_JETMOE_T = MOE_VIT_PRESETS["V-JetMoE-T"];
 
 /** All of them. */
 export const SCALING: readonly ScalingSeries[] = [{
@@ -112,5 +127,21 @@ export const SCALING: readonly ScalingSeries[] = [{
       (batch) => trainingWorkload("demo's dense ViT", DENSE, batch),
     ),
     line("demo's MoE ViT", BATCHES, (batch) => trainingWorkload("demo's MoE ViT", MOE, batch)),
+  ],
+}, {
+  // What the series before takes longer is the optimiser.
+  name: "MoE against dense without the optimiser",
+  axis: "images a batch, 49 tokens each",
+  lines: [
+    line("demo's dense ViT", BATCHES, (n) => vitGradientWorkload("demo's dense ViT", DENSE, n)),
+    line("demo's MoE ViT", BATCHES, (n) => vitGradientWorkload("demo's MoE ViT", MOE, n)),
+  ],
+}, {
+  name: "V-JetMoE-T against ViT-Tiny without the optimiser",
+  axis: "images a batch, 196 tokens each",
+  long: true,
+  lines: [
+    line("ViT-Tiny", [8], (n) => vitGradientWorkload("ViT-Tiny", VIT_T, n)),
+    line("V-JetMoE-T", [8], (n) => vitGradientWorkload("V-JetMoE-T", V_JETMOE_T, n)),
   ],
 }];

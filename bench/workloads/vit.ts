@@ -22,6 +22,7 @@ import { elements, generator, type HostTensor, uniform, weightsFor } from "../ho
 import {
   type AdamWSettings,
   type ForwardWork,
+  type GradientWork,
   once,
   type TrainingWork,
   type Workload,
@@ -110,6 +111,48 @@ export function trainingWorkload(
         step,
         dispose: () => (optimizer.dispose(), placed.dispose(), free(tensors)),
       };
+    },
+  };
+}
+
+/** Forward, then the gradients of all parameters for a given one of the logits: a training step without its optimiser. */
+export function vitGradientWorkload(
+  name: string,
+  options: VitOptions | MoeVitOptions,
+  batch: number,
+): Workload {
+  const model = () =>
+    "moeLayers" in options ? new VisionTransformerMoe(options) : new VisionTransformer(options);
+  const { config } = model();
+  const shapes = shapesOf(model());
+  const weightBytes = 4 * shapes.reduce((sum, [, shape]) => sum + elements(shape), 0);
+  const work = once((): GradientWork => ({
+    kind: "gradient",
+    inputs: { images: imagesFor(batch, config) },
+    weights: weightsFor(shapes),
+    compute: (ops, p) => ({ y: vit(ops, p, p.images, config) }),
+    dOut: uniform([batch, config.numClasses], 2),
+    wrt: shapes.map(([name]) => name),
+  }));
+  return {
+    name: `${name} forward+backward`,
+    shape: [batch, config.inChans, ...imageSize(config)].join("x"),
+    flops: 6 * batch * productsOf(options, model()),
+    bytes: 3 * weightBytes,
+    tolerance: 1e-4,
+    work,
+    wgrad: async (device) => {
+      // Without noise and dropped paths, so that its gradients are those of the reference.
+      const placed = (await place(device, model(), work().weights)).eval();
+      const tensors = upload(device, { ...work().inputs, dOut: work().dOut });
+      const step = () => {
+        placed.zeroGrad();
+        const y = placed.forward(tensors.images);
+        y.backward(tensors.dOut);
+        const gradients = placed.namedParameters().map(([name, { grad }]) => [`d ${name}`, grad!]);
+        return { y, ...Object.fromEntries(gradients) };
+      };
+      return { step, dispose: () => (placed.dispose(), free(tensors)) };
     },
   };
 }

@@ -18,7 +18,11 @@ import {
 } from "../../bench/workloads/rows.ts";
 import { spheroMoeWorkloads } from "../../bench/workloads/sphero_moe.ts";
 import { tinyOpsWorkload } from "../../bench/workloads/tiny_ops.ts";
-import { trainingWorkload, vitForwardWorkload } from "../../bench/workloads/vit.ts";
+import {
+  trainingWorkload,
+  vitForwardWorkload,
+  vitGradientWorkload,
+} from "../../bench/workloads/vit.ts";
 import { RESNET50 } from "../../models/mod.ts";
 import { assert, assertEquals, assertThrows, gpuTest, test } from "../harness.ts";
 
@@ -73,6 +77,8 @@ const TINY: readonly Workload[] = [
   vitForwardWorkload("tiny ViT", TINY_VIT, 2),
   pyramidWorkload({ name: "tiny pyramid", model: TINY_BOTTLENECK, frames: 3 }),
   mcGazeWorkload({ name: "tiny MCGaze", model: TINY_GAZE, frames: 3 }),
+  vitGradientWorkload("tiny ViT", TINY_VIT, 3),
+  vitGradientWorkload("tiny MoE ViT", TINY_MOE, 3),
   trainingWorkload("tiny ViT", TINY_VIT, 3),
   trainingWorkload("tiny MoE ViT", TINY_MOE, 3),
   tinyOpsWorkload(4, false),
