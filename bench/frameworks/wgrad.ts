@@ -5,6 +5,7 @@
 import config from "../../deno.json" with { type: "json" };
 import type { Device, Tensor } from "../../mod.ts";
 import type { Workload } from "../workload.ts";
+import { disposeOutputs } from "../workloads/ours.ts";
 import type { Framework, Run } from "./framework.ts";
 
 /** wgrad on a device. */
@@ -59,12 +60,5 @@ export class Wgrad implements Framework {
         device.trim();
       },
     };
-  }
-}
-
-/** Frees what a run returned but for gradients, whose places are used again. */
-function disposeOutputs(outputs: Readonly<Record<string, Tensor>>): void {
-  for (const [name, tensor] of Object.entries(outputs)) {
-    if (!name.startsWith("d ")) tensor.dispose();
   }
 }

@@ -10,6 +10,7 @@ import { firstResults } from "../harness/results.ts";
 import { checkResults } from "../harness/check.ts";
 import { expectedResults } from "../reference/expected.ts";
 import type { Workload } from "../workload.ts";
+import { disposeOutputs } from "../workloads/ours.ts";
 import type { ScalingSeries } from "./series.ts";
 
 /** What a point cost. */
@@ -80,7 +81,7 @@ async function memoryOf(
   const { liveBytes: others } = device.memory;
   const { step, dispose } = await workload.wgrad(device);
   const run = async () => {
-    for (const output of Object.values(await device.step(step))) output.dispose();
+    disposeOutputs(await device.step(step));
     await device.sync();
   };
   await run();

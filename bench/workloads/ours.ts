@@ -32,6 +32,13 @@ export function free(tensors: Readonly<Record<string, Tensor>>): void {
   }
 }
 
+/** Frees what a run returned but for gradients, whose places are used again. */
+export function disposeOutputs(outputs: Readonly<Record<string, Tensor>>): void {
+  for (const [name, tensor] of Object.entries(outputs)) {
+    if (!name.startsWith("d ")) tensor.dispose();
+  }
+}
+
 /** A run that computes y from tensors on the device. */
 export function forwardRun(
   device: Device,

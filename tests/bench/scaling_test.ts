@@ -4,7 +4,7 @@ import { runSeries, type ScaledPoint, type ScaledSeries } from "../../bench/scal
 import { SCALING } from "../../bench/scaling/series.ts";
 import { comparisons, growthOf, scalingRows } from "../../bench/scaling/summary.ts";
 import { matmulWorkload } from "../../bench/workloads/matmul.ts";
-import { trainingWorkload } from "../../bench/workloads/vit.ts";
+import { trainingWorkload, vitGradientWorkload } from "../../bench/workloads/vit.ts";
 import { assert, assertClose, assertEquals, gpuTest, OWN_DEVICE, test } from "../harness.ts";
 
 const SETTING = {
@@ -129,11 +129,12 @@ gpuTest("a series is checked and timed, and memory is what the estimate said", a
     lines: [
       line("product", (size) => matmulWorkload(size, 4, 4)),
       line("training", (size) => trainingWorkload("tiny ViT", vit, size)),
+      line("gradients", (size) => vitGradientWorkload("tiny ViT", vit, size)),
     ],
   };
   const before = device.memory.liveBytes;
   const { lines } = await runSeries(device, series, { rounds: 1, sampleMs: 0, seconds: 0 }, 2);
-  assertEquals(lines.map(({ points }) => points.map(({ x }) => x)), [[2, 3], [2, 3]]);
+  assertEquals(lines.map(({ points }) => points.map(({ x }) => x)), [[2, 3], [2, 3], [2, 3]]);
   for (
     const { shape, ms, maxAbs, peakBytes, estimatedBytes, error } of lines.flatMap((l) => l.points)
   ) {
