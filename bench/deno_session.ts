@@ -11,7 +11,7 @@ import { denoPeerFiles } from "./peers/deno_files.ts";
 import { peersFor } from "./peers/start.ts";
 import { SCALING } from "./scaling/series.ts";
 import { Session } from "./session.ts";
-import { ALL_WORKLOADS } from "./workloads/all.ts";
+import { findWorkload } from "./workloads/find.ts";
 
 /** Starts a session in Deno. */
 export async function startDeno({ effort, peers }: BenchOptions): Promise<RuntimeSession> {
@@ -24,7 +24,7 @@ export async function startDeno({ effort, peers }: BenchOptions): Promise<Runtim
   const { setting, wait, roof } = session;
   return {
     started: { setting, wait, roof, rows: session.rooflineRows() },
-    run: (index) => session.run(ALL_WORKLOADS[index]),
+    run: (name) => session.run(findWorkload(name)),
     scale: (index) => session.scale(SCALING[index]),
     firstResult,
     close: () => Promise.resolve(),

@@ -27,6 +27,7 @@ import { scalingRows } from "./scaling/summary.ts";
 import { EFFORTS } from "./session.ts";
 import type { Workload } from "./workload.ts";
 import { ALL_WORKLOADS } from "./workloads/all.ts";
+import { findWorkload, nameOf } from "./workloads/find.ts";
 
 /** The figures that are no workload, in the order in which they come. */
 const EXTRAS = { firstResult: FIRST_RESULT.workload, bundleSize: "bundle size" } as const;
@@ -35,6 +36,8 @@ const USAGE = `deno task bench [options]: measures kernels and models on the ada
   --peers            measure jax-js, TensorFlow.js and ONNX Runtime in the same run
   --frameworks GLOB  those peers alone whose name matches, such as "@jax*" or "*webgpu*"
   --chrome           in headless Chrome instead of Deno
+  --shape "NAME SHAPE"  a workload at a shape of your own, such as "matmul 300x500x700"; may be repeated. Then those of the
+                     table are measured only where --only names them
   --only GLOB        these workloads alone; GLOB is a name, or a name and a shape, with * and ?
   --scaling          how costs grow with batch, tokens, experts and image size, and MoE against dense; --only names a series
   --quick            fewer samples, and none of what takes minutes
@@ -48,7 +51,8 @@ async function main(): Promise<void> {
       peers: { type: "boolean", default: false },
       frameworks: { type: "string", default: "*" },
       chrome: { type: "boolean", default: false },
-      only: { type: "string", default: "*" },
+      shape: { type: "string", multiple: true, default: [] },
+      only: { type: "string" },
       scaling: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
       json: { type: "string" },
@@ -56,18 +60,20 @@ async function main(): Promise<void> {
       "no-install": { type: "boolean", default: false },
     },
   });
-  const wanted = matcher([values.only]);
+  const only = values.only ?? (values.shape.length > 0 ? "" : "*");
+  const wanted = matcher([only]);
   const series = values.scaling
     ? [...SCALING.entries()].filter(([, { name, long }]) => wanted(name) && !(long && values.quick))
     : [];
-  const chosen = values.scaling
-    ? []
-    : [...ALL_WORKLOADS.entries()].filter(([, { name, shape, long }]) =>
-      (wanted(name) || wanted(`${name} ${shape}`)) && !(long && values.quick)
-    );
+  const chosen = values.scaling ? [] : [
+    ...values.shape.map(shaped),
+    ...ALL_WORKLOADS.filter((workload) =>
+      (wanted(workload.name) || wanted(nameOf(workload))) && !(workload.long && values.quick)
+    ),
+  ];
   const extras = values.scaling ? [] : Object.values(EXTRAS).filter(wanted);
   if (chosen.length + extras.length + series.length === 0) {
-    throw new UsageError(`no ${values.scaling ? "series" : "workload"} is called ${values.only}`);
+    throw new UsageError(`no ${values.scaling ? "series" : "workload"} is called ${only}`);
   }
   const { chrome } = await setUp({ tests: values.chrome, install: !values["no-install"] });
   if (values.peers) await preparePeerFiles();
@@ -88,7 +94,7 @@ async function main(): Promise<void> {
     }
   };
   try {
-    for (const [index, workload] of chosen) show(workload, await attempt(session, index, workload));
+    for (const workload of chosen) show(workload, await attempt(session, workload));
     for (const [index] of series) {
       const scaled = await session.scale(index);
       scaling.push(scaled);
@@ -107,7 +113,16 @@ async function main(): Promise<void> {
   const { setting, wait, roof } = started;
   const shown = values.scaling ? [] : rows;
   const section = { setting, wait, roof, rows: shown, scaling };
-  await save(values.html, benchPage([section], ALL_WORKLOADS));
+  await save(values.html, benchPage([section], chosen));
+}
+
+/** A workload of `--shape`. @throws {UsageError} there is none of that name */
+function shaped(text: string): Workload {
+  try {
+    return findWorkload(text);
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(`--shape: ${error.message}`) : error;
+  }
 }
 
 /** What everything below was measured on. */
@@ -122,12 +137,12 @@ a wait for nothing takes ${digits(wait)} ms; a sample takes at least twenty of t
 /** The rows of a workload; where the whole runtime fails, one row that says so. */
 async function attempt(
   session: RuntimeSession,
-  index: number,
-  { name, shape }: Workload,
+  workload: Workload,
 ): Promise<readonly Row[]> {
   try {
-    return await session.run(index);
+    return await session.run(nameOf(workload));
   } catch (error) {
+    const { name, shape } = workload;
     const all = { label: "all", cpu: false };
     return [makeRow({ workload: name, shape }, all, session.started.setting, { failure: error })];
   }

@@ -17,8 +17,8 @@ export interface BenchOptions {
 /** A session in one runtime, whichever side of a page it is on. */
 export interface RuntimeSession {
   readonly started: PageSession;
-  /** Runs the workload of this index in the table. */
-  run(index: number): Promise<readonly Row[]>;
+  /** Runs a workload by its name and shape. */
+  run(name: string): Promise<readonly Row[]>;
   /** Measures the series of this index in the table of those. */
   scale(index: number): Promise<ScaledSeries>;
   /** Milliseconds to the first result of a framework, in a fresh process or page. */

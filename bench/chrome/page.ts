@@ -10,7 +10,7 @@ import { matcher } from "../../referee/glob.ts";
 import type { ScaledSeries } from "../scaling/run.ts";
 import { SCALING } from "../scaling/series.ts";
 import { type EFFORTS, Session } from "../session.ts";
-import { ALL_WORKLOADS } from "../workloads/all.ts";
+import { findWorkload } from "../workloads/find.ts";
 
 /** What the program outside needs of a started session. */
 export interface PageSession {
@@ -26,8 +26,8 @@ export interface BenchPage {
   hardware(): Promise<boolean>;
   /** Starts a session. @param peers pattern of the peers' labels; empty for none */
   start(runtime: string, effort: keyof typeof EFFORTS, peers: string): Promise<PageSession>;
-  /** Runs the workload of this index in the table. */
-  run(index: number): Promise<readonly Row[]>;
+  /** Runs a workload by its name and shape. */
+  run(name: string): Promise<readonly Row[]>;
   /** Measures the series of this index in the table of those. */
   scale(index: number): Promise<ScaledSeries>;
   /** Milliseconds to the first result of a framework; to be asked of a fresh page. */
@@ -55,8 +55,8 @@ const page: BenchPage = {
     const { setting, wait, roof } = session;
     return { setting, wait, roof, rows: session.rooflineRows() };
   },
-  run(index) {
-    return session!.run(ALL_WORKLOADS[index]);
+  run(name) {
+    return session!.run(findWorkload(name));
   },
   scale(index) {
     return session!.scale(SCALING[index]);

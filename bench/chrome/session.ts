@@ -57,8 +57,8 @@ class ChromeSession implements RuntimeSession {
     this.#started ??= session;
   }
 
-  run(index: number): Promise<readonly Row[]> {
-    return this.#inPage((page) => page.evaluate((index) => benchPage.run(index), index));
+  run(name: string): Promise<readonly Row[]> {
+    return this.#inPage((page) => page.evaluate((name) => benchPage.run(name), name));
   }
 
   scale(index: number): Promise<ScaledSeries> {

@@ -6,6 +6,7 @@ import { runWorkload } from "../../bench/session.ts";
 import type { Workload } from "../../bench/workload.ts";
 import { attentionWorkloads } from "../../bench/workloads/attention.ts";
 import { ALL_WORKLOADS } from "../../bench/workloads/all.ts";
+import { findWorkload, nameOf } from "../../bench/workloads/find.ts";
 import { convolutionWorkload } from "../../bench/workloads/convolution.ts";
 import { matmulWorkload } from "../../bench/workloads/matmul.ts";
 import { mcGazeWorkload, pyramidWorkload } from "../../bench/workloads/mcgaze.ts";
@@ -127,6 +128,25 @@ test("bench: the multiply-adds of a ResNet-50 are those that are published", () 
 test("bench: every name and shape of the table is there once", () => {
   const names = ALL_WORKLOADS.map(({ name, shape }) => `${name} ${shape}`);
   assertEquals(new Set(names).size, names.length);
+});
+
+test("findWorkload() knows the table, and its families at any shape", () => {
+  for (const workload of ALL_WORKLOADS) {
+    assert(findWorkload(nameOf(workload)) === workload, nameOf(workload));
+  }
+  const models = /^tiny |ViT|ResNet|MCGaze/;
+  for (const workload of TINY.filter(({ name }) => !models.test(name))) {
+    const { name, shape, flops, bytes, tolerance } = findWorkload(nameOf(workload));
+    assertEquals(
+      [name, shape, flops, bytes, tolerance],
+      [workload.name, workload.shape, workload.flops, workload.bytes, workload.tolerance],
+    );
+  }
+  for (
+    const wrong of ["matmul 3x4", "matmul 0x4x4", "conv 3x5 1x8x8x4 to 4", "conv 2x2 1x8x8x4 to 4"]
+  ) {
+    assertThrows(() => findWorkload(wrong), RangeError, wrong.split(" ")[0]);
+  }
 });
 
 test("bench: a product too large to check whole is checked in rows from all over it", () => {
