@@ -3,7 +3,15 @@ import { gpuSamples, measure, type Timed } from "../../bench/harness/measure.ts"
 import { makeRow, rate, rowsToJson } from "../../bench/harness/row.ts";
 import { percentile } from "../../bench/harness/statistics.ts";
 import { isOurs, rated, runsText, standings } from "../../bench/output/format.ts";
-import { assert, assertEquals, assertThrows, test } from "../harness.ts";
+import { bestRate } from "../../bench/harness/roofline.ts";
+import {
+  assert,
+  assertClose,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+  test,
+} from "../harness.ts";
 
 const SETTING = {
   runtime: "Deno 1",
@@ -123,6 +131,19 @@ test("gpuSamples() means over so many runs that the steps of the clock do not co
   assertEquals(asked, [1, 64, 64]);
   assertEquals(await gpuSamples(clock(4), 1), { perRun: [4], repeats: 5 });
   assertEquals(await gpuSamples(clock(300), 1), { perRun: [300], repeats: 1 });
+});
+
+test("bestRate() leaves out samples whose wait came back before the work was done", async () => {
+  // Ten units take 1 ms: 10^-5 thousand million a second; of the samples after the growth the second is too good.
+  const early = new Set([3]);
+  let calls = 0;
+  const sample = (times: number) =>
+    Promise.resolve({ work: 10 * times, ms: early.has(++calls) ? 0.01 : times });
+  assertClose([await bestRate(1, 3, sample)], [1e-5], { rtol: 1e-9 });
+  assertEquals(calls, 2 + 4);
+  let count = 0;
+  const never = (times: number) => Promise.resolve({ work: times, ms: ++count < 3 ? 9 : 0 });
+  await assertRejects(() => bestRate(9, 1, never), Error, "before the work");
 });
 
 test("runsText() says where waiting is more than a twentieth of a sample", () => {
